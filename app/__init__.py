@@ -1,0 +1,1 @@
+"""Lanai: meetings on your own network."""

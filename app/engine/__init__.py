@@ -1,0 +1,1 @@
+"""The client engine: joins a room and drives its media and data."""

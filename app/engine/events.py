@@ -1,0 +1,253 @@
+"""What the engine tells the interface: frozen facts and snapshots, no engine objects.
+
+Posted on the engine thread, read on the Qt thread (`ui/bridge.py`). Frames never travel here:
+decoders put them into a tile's `VideoSlot`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+from app.runtime.errors import Reason
+
+
+class Role(StrEnum):
+    """What a person may do in a room (design: host, co-host, guest)."""
+
+    HOST = "host"
+    COHOST = "cohost"
+    GUEST = "guest"
+
+
+class VideoKind(StrEnum):
+    """Which picture of a person a tile shows."""
+
+    CAMERA = "camera"
+    SCREEN = "screen"
+
+
+class Quality(StrEnum):
+    """Connection quality as the server judges it."""
+
+    EXCELLENT = "excellent"
+    GOOD = "good"
+    POOR = "poor"
+    LOST = "lost"
+
+
+class DeviceKind(StrEnum):
+    """What a device is for."""
+
+    MICROPHONE = "microphone"
+    SPEAKER = "speaker"
+    CAMERA = "camera"
+
+
+class TransferState(StrEnum):
+    """Where a file transfer stands."""
+
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class JoinStage(StrEnum):
+    """The three lines of the connecting page, in order."""
+
+    FOUND_SERVER = "found_server"
+    SIGNED_IN = "signed_in"
+    MEDIA_READY = "media_ready"
+
+
+class EndCause(StrEnum):
+    """Why a meeting is over for this person; the interface owns the words."""
+
+    LEFT = "left"
+    LOST = "lost"
+    REMOVED = "removed"
+    DUPLICATE = "duplicate"
+    ENDED = "ended"
+    HOST_STOPPED = "host_stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A participant as a tile or a row shows it."""
+
+    identity: str
+    name: str
+    is_me: bool = False
+    role: Role = Role.GUEST
+    is_agent: bool = False
+    mic_on: bool = False
+    has_mic: bool = False
+    camera_on: bool = False
+    quality: Quality = Quality.EXCELLENT
+    joined_at_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceInfo:
+    """A device: `id` is stable for settings, `os_path` what the operating system opens."""
+
+    kind: DeviceKind
+    id: str
+    name: str
+    os_path: str = ""
+    is_default: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """A file on its way, either direction. Sizes in bytes, `rate_bps` in bytes per second."""
+
+    id: str
+    file_name: str
+    size_bytes: int
+    done_bytes: int
+    outgoing: bool
+    peer_name: str
+    state: TransferState
+    rate_bps: float = 0.0
+    path: Path | None = None
+    sha256: str = ""
+    error: Reason | None = None
+    started_at_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Base of everything the engine posts."""
+
+
+@dataclass(frozen=True, slots=True)
+class JoinProgressed(Event):
+    """The join reached a stage."""
+
+    stage: JoinStage
+
+
+@dataclass(frozen=True, slots=True)
+class MeetingJoined(Event):
+    """This person is in; `people` holds everybody, `me` included, in join order."""
+
+    room: str
+    me: str
+    host_name: str
+    people: tuple[Person, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReconnectStarted(Event):
+    """The connection dropped; the engine is trying again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reconnected(Event):
+    """Back in the same meeting; `people` replaces the list."""
+
+    people: tuple[Person, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MeetingEnded(Event):
+    """The meeting is over here. `duration_s` is this person's time in it."""
+
+    cause: EndCause
+    room: str
+    host_name: str
+    duration_s: float
+    files_saved: int
+    folder: Path
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PersonJoined(Event):
+    """Somebody came in."""
+
+    person: Person
+
+
+@dataclass(frozen=True, slots=True)
+class PersonChanged(Event):
+    """Something about a person changed: name, mute, camera, role, quality."""
+
+    person: Person
+
+
+@dataclass(frozen=True, slots=True)
+class PersonLeft(Event):
+    """Somebody left."""
+
+    identity: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class SpeakersChanged(Event):
+    """Everybody who is speaking now, loudest first, level 0..1; the empty tuple is silence."""
+
+    speakers: tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ChatReceived(Event):
+    """A chat line, one's own included; a repeated `id` from the same sender is an edit."""
+
+    id: str
+    identity: str
+    name: str
+    text: str
+    at_ms: int
+    is_mine: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ChatFailed(Event):
+    """A line of one's own could not be sent."""
+
+    id: str
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class TransferChanged(Event):
+    """A transfer started, moved (at most 4 times a second), or ended."""
+
+    transfer: Transfer
+
+
+@dataclass(frozen=True, slots=True)
+class LevelChanged(Event):
+    """Microphone level after processing, 0..1, at about 15 Hz while it is open."""
+
+    level: float
+
+
+@dataclass(frozen=True, slots=True)
+class DevicesChanged(Event):
+    """The devices that exist and the chosen ids (empty: none)."""
+
+    devices: tuple[DeviceInfo, ...]
+    chosen: dict[DeviceKind, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceFailed(Event):
+    """A device could not be opened or went away; the meeting goes on without it."""
+
+    kind: DeviceKind
+    reason: Reason
+    device_name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LocalMediaChanged(Event):
+    """What is open now: the truth behind the Mute and Stop video buttons."""
+
+    mic_on: bool
+    camera_on: bool

@@ -1,0 +1,1 @@
+"""Starts and watches the server process; LAN address and invitations."""

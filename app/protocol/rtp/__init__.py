@@ -1,0 +1,1 @@
+"""RTP headers, extensions, payload descriptors, wrapping arithmetic (hot path)."""

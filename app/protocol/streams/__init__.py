@@ -1,0 +1,1 @@
+"""Text and byte streams: cut into chunks and put together again."""

@@ -1,0 +1,1 @@
+"""One module per role of main.py: arguments, exit codes, printing."""

@@ -1,0 +1,1 @@
+"""aiortc adapters: ICE, DTLS, SRTP, SCTP and RTP senders and receivers."""

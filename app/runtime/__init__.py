@@ -1,0 +1,1 @@
+"""Tasks, mailboxes, clock, settings, log: what every process needs."""

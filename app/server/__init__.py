@@ -1,0 +1,1 @@
+"""The SFU process: signalling, rooms and forwarding."""

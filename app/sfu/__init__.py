@@ -1,0 +1,1 @@
+"""What to forward, to whom, as what: sans-IO decisions of the SFU."""
