@@ -95,7 +95,7 @@ class Session:
         track_sids: Sequence[str],
         *,
         disabled: bool = False,
-        quality: lk_models.VideoQuality.ValueType | None = None,
+        quality: lk_models.VideoQuality | None = None,
         width: int = 0,
         height: int = 0,
         fps: int = 0,

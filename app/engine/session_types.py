@@ -99,7 +99,7 @@ class SessionObserver(Protocol):
         """Report whether we may subscribe to a track."""
 
     def on_subscription_failed(
-        self, track_sid: str, error: lk_models.SubscriptionError.ValueType
+        self, track_sid: str, error: lk_models.SubscriptionError
     ) -> None:
         """Report that a subscription cannot be served."""
 
@@ -115,5 +115,5 @@ class SessionObserver(Protocol):
     def on_reconnected(self) -> None:
         """Report that the rejoin is complete: published tracks are back."""
 
-    def on_disconnected(self, reason: lk_models.DisconnectReason.ValueType, detail: str) -> None:
+    def on_disconnected(self, reason: lk_models.DisconnectReason, detail: str) -> None:
         """Report the end of the session; nothing follows. Not reported after `close`."""
