@@ -69,7 +69,7 @@ lanai_set_up() { # sets LANAI_PYTHON
         flock 9 2>/dev/null
         [ "$(cat "$venv/lanai-stamp" 2>/dev/null)" = "$stamp" ] && exit 0
         lanai_install_libraries "$python" || exit 1
-        lanai_say "setting up the environment in $venv (once; about 500 MB)"
+        lanai_say "setting up the environment in $venv (once; about 1.3 GB)"
         "$python" -m venv --clear "$venv" >&2 || exit 1
         "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-input \
             --require-hashes -r "$LANAI_ROOT/packaging/requirements.lock" >&2 || {
