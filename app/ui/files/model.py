@@ -1,0 +1,206 @@
+"""File transfers as rows: which section, how fast, how long still, in whose words; no widgets.
+
+The engine reports at most four times a second; a row shows the mean over the last three
+seconds and changes its figures twice a second, so that they can be read. The time left is
+hidden for the first two seconds, when it is a guess. Sizes are bytes, powers of ten.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from enum import StrEnum
+from pathlib import PurePath
+
+from app.engine.events import Transfer, TransferState
+from app.runtime.errors import Reason
+
+RATE_WINDOW_S = 3.0
+TIME_LEFT_AFTER_S = 2.0
+REFRESH_S = 0.5
+
+_UNITS = ("B", "kB", "MB", "GB", "TB")
+
+
+class Section(StrEnum):
+    """The parts of the files panel, in order."""
+
+    SENDING = "Sending"
+    RECEIVING = "Receiving"
+    SHARED = "Shared in this meeting"
+
+
+def section_of(transfer: Transfer) -> Section:
+    """Finished files are shared; everything else stays where it was started."""
+    if transfer.state is TransferState.DONE:
+        return Section.SHARED
+    return Section.SENDING if transfer.outgoing else Section.RECEIVING
+
+
+def size_label(size_bytes: int) -> str:
+    """A size for people: "412 kB", "1.2 MB", "504 MB"."""
+    number, unit = _scaled(size_bytes)
+    return f"{number} {unit}"
+
+
+def progress_label(done_bytes: int, size_bytes: int) -> str:
+    """Done and all in one unit: "312 of 504 MB"."""
+    _, unit = _scaled(size_bytes)
+    divisor = 1000 ** _UNITS.index(unit)
+    return f"{_short(min(done_bytes, size_bytes) / divisor)} of {size_label(size_bytes)}"
+
+
+def _scaled(size_bytes: int) -> tuple[str, str]:
+    value, power = float(max(0, size_bytes)), 0
+    while value >= 999.5 and power < len(_UNITS) - 1:
+        value /= 1000
+        power += 1
+    return (_short(value) if power else str(int(value))), _UNITS[power]
+
+
+def _short(value: float) -> str:
+    """Two figures that mean something: 0, 1.2, 9.9, 12, 504."""
+    if value >= 9.95 or value < 0.05:
+        return str(round(value))
+    return f"{value:.1f}".removesuffix(".0")
+
+
+def time_left_label(left_s: float) -> str:
+    """Seconds below a minute, else minutes, else hours; never a false precision."""
+    if left_s < 60:
+        return f"{max(1, round(left_s))} s left"
+    if left_s < 3600:
+        return f"{round(left_s / 60)} min left"
+    return f"{round(left_s / 3600)} h left"
+
+
+class RateMeter:
+    """Bytes per second over the last three seconds of one transfer."""
+
+    def __init__(self) -> None:
+        self._samples: deque[tuple[float, int]] = deque()
+        self._started_s: float | None = None
+
+    def handle_progress(self, done_bytes: int, now_s: float) -> None:
+        """Note how much has arrived; going backwards (a retry) starts again."""
+        if self._samples and done_bytes < self._samples[-1][1]:
+            self._samples.clear()
+            self._started_s = None
+        if self._started_s is None:
+            self._started_s = now_s
+        self._samples.append((now_s, done_bytes))
+        while len(self._samples) > 2 and self._samples[1][0] <= now_s - RATE_WINDOW_S:
+            self._samples.popleft()
+
+    def rate_bps(self, now_s: float) -> float:
+        """The mean; it falls towards nothing while nothing arrives."""
+        if len(self._samples) < 2:
+            return 0.0
+        first_s, first_bytes = self._samples[0]
+        elapsed_s = now_s - first_s
+        return (self._samples[-1][1] - first_bytes) / elapsed_s if elapsed_s > 0 else 0.0
+
+    def time_left_s(self, left_bytes: int, now_s: float) -> float | None:
+        """None in the first two seconds and while nothing moves."""
+        if self._started_s is None or now_s - self._started_s < TIME_LEFT_AFTER_S:
+            return None
+        rate_bps = self.rate_bps(now_s)
+        return left_bytes / rate_bps if rate_bps > 1.0 else None
+
+
+def failure_text(reason: Reason | None, peer_name: str) -> str:
+    """What a person is told about a transfer that failed."""
+    match reason:
+        case Reason.PEER_GONE:
+            return f"{peer_name or 'Everyone'} went offline before it finished"
+        case Reason.DISK_FULL:
+            return "Disk is full"
+        case Reason.FILE_GONE:
+            return "The file was moved or deleted while it was being sent"
+        case Reason.TOO_LARGE:
+            return "This file is too large to send here"
+        case Reason.DENIED | Reason.REFUSED:
+            return "The host has turned off file sharing"
+        case _:
+            return "It stopped before it finished"
+
+
+def meta_text(transfer: Transfer, meter: RateMeter, now_s: float, clock: str = "") -> str:
+    """The line under a file's name. `clock` is when a finished one was started."""
+    size = size_label(transfer.size_bytes)
+    match transfer.state:
+        case TransferState.RUNNING:
+            parts = [progress_label(transfer.done_bytes, transfer.size_bytes)]
+            if transfer.peer_name:
+                direction = "To" if transfer.outgoing else "From"
+                parts.insert(0, f"{direction} {transfer.peer_name}")
+            rate_bps = meter.rate_bps(now_s)
+            if rate_bps >= 1:
+                parts.append(f"{size_label(round(rate_bps))}/s")
+            left_s = meter.time_left_s(transfer.size_bytes - transfer.done_bytes, now_s)
+            if left_s is not None:
+                parts.append(time_left_label(left_s))
+        case TransferState.DONE:
+            if transfer.outgoing:
+                parts = [f"Sent to {transfer.peer_name or 'everyone'}", size]
+            else:
+                parts = [f"From {transfer.peer_name}", size] if transfer.peer_name else [size]
+            if clock:
+                parts.append(clock)
+        case TransferState.CANCELLED:
+            parts = ["Cancelled", size]
+        case TransferState.FAILED:
+            parts = [failure_text(transfer.error, transfer.peer_name)]
+    return " · ".join(parts)
+
+
+_KINDS = {
+    "file-pdf": ("pdf",),
+    "image": ("png", "jpg", "jpeg", "gif", "webp", "bmp", "svg", "heic", "tif", "tiff"),
+    "film-strip": ("mp4", "mov", "mkv", "webm", "avi", "m4v"),
+    "archive": ("zip", "gz", "tar", "7z", "rar", "xz", "bz2", "tgz"),
+    "file-text": ("txt", "md", "doc", "docx", "odt", "rtf", "csv", "xls", "xlsx", "ods"),
+}
+
+
+def icon_name(file_name: str) -> str:
+    """The icon for a file, by the end of its name."""
+    ending = PurePath(file_name).suffix.lower().lstrip(".")
+    return next((icon for icon, endings in _KINDS.items() if ending in endings), "file")
+
+
+class TransferBook:
+    """Every transfer of this meeting, with the meter that makes its figures readable."""
+
+    def __init__(self) -> None:
+        self._transfers: dict[str, Transfer] = {}
+        self._meters: dict[str, RateMeter] = {}
+
+    def handle(self, transfer: Transfer, now_s: float) -> bool:
+        """Take the newest state; True when a row must appear or move to another section."""
+        old = self._transfers.get(transfer.id)
+        self._transfers[transfer.id] = transfer
+        self.meter(transfer.id).handle_progress(transfer.done_bytes, now_s)
+        return old is None or section_of(old) is not section_of(transfer)
+
+    def get(self, transfer_id: str) -> Transfer:
+        """The newest state of one transfer."""
+        return self._transfers[transfer_id]
+
+    def meter(self, transfer_id: str) -> RateMeter:
+        """The rate of one transfer."""
+        return self._meters.setdefault(transfer_id, RateMeter())
+
+    def forget(self, transfer_id: str) -> None:
+        """A row was dismissed."""
+        self._transfers.pop(transfer_id, None)
+        self._meters.pop(transfer_id, None)
+
+    def in_section(self, section: Section) -> list[Transfer]:
+        """Its transfers: running ones oldest first, finished ones newest first."""
+        found = [t for t in self._transfers.values() if section_of(t) is section]
+        return found[::-1] if section is Section.SHARED else found
+
+    @property
+    def running(self) -> int:
+        """How many are on their way; the number on the Files tab."""
+        return sum(t.state is TransferState.RUNNING for t in self._transfers.values())

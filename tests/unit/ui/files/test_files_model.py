@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from app.engine.events import Transfer, TransferState
+from app.runtime.errors import Reason
+from app.ui.files.model import (
+    RateMeter,
+    Section,
+    TransferBook,
+    failure_text,
+    icon_name,
+    meta_text,
+    progress_label,
+    size_label,
+    time_left_label,
+)
+
+MB = 1_000_000
+CUT = Transfer("t1", "open-day-cut.mp4", 504 * MB, 0, True, "", TransferState.RUNNING)
+
+
+@pytest.mark.parametrize(
+    ("size_bytes", "words"),
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (412_000, "412 kB"),
+        (999_600, "1 MB"),
+        (1_200_000, "1.2 MB"),
+        (504 * MB, "504 MB"),
+        (2_500_000_000, "2.5 GB"),
+    ],
+)
+def test_sizes_read_like_sizes(size_bytes: int, words: str) -> None:
+    assert size_label(size_bytes) == words
+
+
+def test_progress_is_told_in_the_unit_of_the_whole() -> None:
+    assert progress_label(312 * MB, 504 * MB) == "312 of 504 MB"
+    assert progress_label(200_000, 1_200_000) == "0.2 of 1.2 MB"
+    assert progress_label(600 * MB, 504 * MB) == "504 of 504 MB"
+
+
+def test_time_left_is_never_too_precise() -> None:
+    assert time_left_label(0.2) == "1 s left"
+    assert time_left_label(5.4) == "5 s left"
+    assert time_left_label(130) == "2 min left"
+    assert time_left_label(7300) == "2 h left"
+
+
+def test_the_rate_is_the_mean_of_three_seconds() -> None:
+    meter = RateMeter()
+    for second, done in enumerate((0, 10, 20, 30, 100, 170, 240)):
+        meter.handle_progress(done * MB, float(second))
+
+    assert meter.rate_bps(6.0) == 70 * MB
+
+
+def test_the_time_left_is_hidden_while_it_is_a_guess() -> None:
+    meter = RateMeter()
+    meter.handle_progress(0, 0.0)
+    meter.handle_progress(41 * MB, 1.0)
+    assert meter.time_left_s(100 * MB, 1.0) is None
+
+    meter.handle_progress(82 * MB, 2.0)
+    assert meter.time_left_s(82 * MB, 2.0) == 2.0
+
+
+def test_a_retry_starts_the_rate_again() -> None:
+    meter = RateMeter()
+    meter.handle_progress(50 * MB, 0.0)
+    meter.handle_progress(90 * MB, 1.0)
+    meter.handle_progress(0, 2.0)
+
+    assert meter.rate_bps(2.0) == 0.0
+
+
+def test_a_running_row_tells_amount_rate_and_time() -> None:
+    meter = RateMeter()
+    meter.handle_progress(189 * MB, 0.0)
+    meter.handle_progress(312 * MB, 3.0)
+    running = replace(CUT, done_bytes=312 * MB)
+
+    assert meta_text(running, meter, 3.0) == "312 of 504 MB · 41 MB/s · 5 s left"
+
+
+def test_a_row_says_from_whom_and_when() -> None:
+    seeds = Transfer("t2", "seed.zip", 64 * MB, 18 * MB, False, "Kai", TransferState.RUNNING)
+    rota = Transfer("t3", "rota.pdf", 1_200_000, 1_200_000, False, "Mia", TransferState.DONE)
+    sent = replace(CUT, state=TransferState.DONE)
+
+    assert meta_text(seeds, RateMeter(), 0.0) == "From Kai · 18 of 64 MB"
+    assert meta_text(rota, RateMeter(), 0.0, "14:01") == "From Mia · 1.2 MB · 14:01"
+    assert meta_text(sent, RateMeter(), 0.0) == "Sent to everyone · 504 MB"
+    assert meta_text(replace(CUT, state=TransferState.CANCELLED), RateMeter(), 0.0) == (
+        "Cancelled · 504 MB"
+    )
+
+
+@pytest.mark.parametrize("reason", [None, *Reason])
+def test_every_failure_has_words(reason: Reason | None) -> None:
+    assert failure_text(reason, "Kai")
+    assert "_" not in failure_text(reason, "Kai")
+
+
+def test_a_peer_who_went_is_named() -> None:
+    assert failure_text(Reason.PEER_GONE, "Kai") == "Kai went offline before it finished"
+
+
+def test_rows_move_from_running_to_shared() -> None:
+    book = TransferBook()
+
+    assert book.handle(CUT, 0.0)
+    assert not book.handle(replace(CUT, done_bytes=MB), 0.5)
+    assert [t.id for t in book.in_section(Section.SENDING)] == ["t1"]
+    assert book.running == 1
+    assert book.handle(replace(CUT, state=TransferState.DONE), 1.0)
+    assert book.in_section(Section.SENDING) == []
+    assert [t.id for t in book.in_section(Section.SHARED)] == ["t1"]
+    assert book.running == 0
+
+
+def test_files_have_the_icon_of_their_kind() -> None:
+    assert icon_name("cut.MP4") == "film-strip"
+    assert icon_name("notes.docx") == "file-text"
+    assert icon_name("README") == "file"
