@@ -1,0 +1,19 @@
+"""The versions that we announce on the wire; the product's own version is another matter.
+
+Official SDKs read them: below 1.8.0 they refuse RPC, and a server version that is not strict
+`x.y.z` aborts the Rust SDK. The protocol number promises behaviour to the other side, so it
+rises only together with what it promises (the table is in the wire digest of this project).
+"""
+
+from __future__ import annotations
+
+SERVER_COMPAT_VERSION = "1.13.0"
+SERVER_PROTOCOL = 17
+CLIENT_PROTOCOL = 16
+
+# What our engine announces as `client_protocol`: 1 would promise RPC over streams, 2 inline and
+# compressed streams.
+DATA_PROTOCOL = 0
+
+# Clients announcing at least this much are told about requests that went well.
+OK_RESPONSE_PROTOCOL = 15
