@@ -1,0 +1,147 @@
+"""Data channels over an in-memory wire."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+import structlog
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from app.protocol.errors import ProtocolError
+from app.rtc.data_channels import LOCAL_SCTP_PORT, DataChannels
+from app.rtc.dtls import DtlsEndpoint
+from tests.support.dtls_pair import DtlsPair
+
+
+class Inbox:
+    def __init__(self, dtls: DtlsEndpoint) -> None:
+        self.messages: list[tuple[str, bytes]] = []
+        self.opened: list[str] = []
+        self.changed = asyncio.Event()
+        self.channels = DataChannels(dtls, on_message=self._on_message, on_open=self._on_open)
+
+    def _on_message(self, label: str, data: bytes) -> None:
+        self.messages.append((label, data))
+        self.changed.set()
+
+    def _on_open(self, label: str) -> None:
+        self.opened.append(label)
+        self.changed.set()
+
+    async def until(self, condition: object) -> None:
+        async with asyncio.timeout(30):
+            while not condition():  # type: ignore[operator]
+                self.changed.clear()
+                await self.changed.wait()
+
+
+async def open_pair(pair: DtlsPair) -> tuple[Inbox, Inbox]:
+    server, client = Inbox(pair.server), Inbox(pair.client)
+    client.channels.create("_reliable")
+    client.channels.create("_lossy", ordered=False, max_retransmits=0)
+    await pair.connect()
+    server.channels.start(LOCAL_SCTP_PORT, 65_535)
+    client.channels.start(LOCAL_SCTP_PORT, 65_535)
+    await server.until(lambda: len(server.opened) == 2)
+    await client.until(lambda: len(client.opened) == 2)
+    return server, client
+
+
+async def close_pair(pair: DtlsPair, *sides: Inbox) -> None:
+    for side in sides:
+        await side.channels.close()
+    await pair.close()
+
+
+async def test_channels_that_the_client_opened_carry_messages_both_ways() -> None:
+    pair = DtlsPair()
+    server, client = await open_pair(pair)
+    assert sorted(server.opened) == ["_lossy", "_reliable"]
+
+    client.channels.send("_reliable", b"up")
+    server.channels.send("_lossy", b"down")
+    server.channels.send("_reliable", b"")
+
+    await server.until(lambda: server.messages == [("_reliable", b"up")])
+    await client.until(lambda: len(client.messages) == 2)
+    assert sorted(client.messages) == [("_lossy", b"down"), ("_reliable", b"")]
+    await close_pair(pair, server, client)
+
+
+async def test_large_messages_arrive_whole_and_in_order_over_a_lossy_wire() -> None:
+    count = 0
+
+    def lose(datagram: bytes) -> bool:
+        nonlocal count
+        count += 1
+        return datagram[0] == 23 and count % 50 == 0
+
+    pair = DtlsPair(lose)
+    server, client = await open_pair(pair)
+    sent = [bytes([i]) * 60_000 for i in range(10)]
+    for message in sent:
+        client.channels.send("_reliable", message)
+    assert client.channels.buffered_amount("_reliable") > 0
+
+    await asyncio.wait_for(client.channels.drain("_reliable", 0), 30)
+    await server.until(lambda: len(server.messages) == len(sent))
+
+    assert [data for _, data in server.messages] == sent
+    await close_pair(pair, server, client)
+
+
+async def test_too_large_and_not_open_are_refused() -> None:
+    pair = DtlsPair()
+    server, client = await open_pair(pair)
+    with pytest.raises(ProtocolError):
+        client.channels.send("_reliable", bytes(64_001))
+    with pytest.raises(ConnectionError):
+        client.channels.send("_unknown", b"x")
+    assert not client.channels.is_open("_unknown")
+    await close_pair(pair, server, client)
+    assert not client.channels.is_open("_reliable")
+
+
+async def test_sctp_that_arrives_before_the_start_is_kept() -> None:
+    pair = DtlsPair()
+    server, client = Inbox(pair.server), Inbox(pair.client)
+    client.channels.create("_reliable")
+    await pair.connect()
+    client.channels.start(LOCAL_SCTP_PORT, 65_535)
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert pair.server.transport.early
+
+    server.channels.start(LOCAL_SCTP_PORT, 65_535)
+
+    await server.until(lambda: server.opened == ["_reliable"])
+    await close_pair(pair, server, client)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_peer_with_the_key_cannot_raise_through_feed() -> None:
+    async def scenario() -> None:
+        pair = DtlsPair()
+        server, client = await open_pair(pair)
+
+        @settings(max_examples=300, deadline=None)
+        @given(st.binary(min_size=1, max_size=100), st.integers(0, 255))
+        def attack(body: bytes, chunk_type: int) -> None:
+            from aiortc.rtcsctptransport import crc32c
+
+            tag = server.channels._sctp._local_verification_tag
+            chunk = bytes([chunk_type, 0]) + (4 + len(body)).to_bytes(2, "big") + body
+            packet = b"\x13\x88\x13\x88" + tag.to_bytes(4, "big") + bytes(4) + chunk
+            checksum = crc32c(packet)
+            packet = packet[:8] + checksum.to_bytes(4, "little") + packet[12:]
+            pair.client.transport._ssl.send(packet)
+            pair.server.feed(pair.client.transport._ssl.bio_read(2000))
+
+        with structlog.testing.capture_logs() as entries:
+            attack()
+        assert len(entries) <= 1  # a flood of them must not flood the log
+        await close_pair(pair, server, client)
+
+    asyncio.run(scenario())
