@@ -1,0 +1,142 @@
+"""Where a person writes and chooses: text field, combo box, switch."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QPoint, QRect, QRectF, QSize, Qt, QVariantAnimation
+from PySide6.QtGui import QPainter, QPaintEvent
+from PySide6.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QLineEdit,
+    QStyle,
+    QStyleOptionComboBox,
+    QStylePainter,
+    QWidget,
+)
+
+from app.ui.theme import (
+    Motion,
+    TypeStyle,
+    color,
+    duration_ms,
+    fill_rounded,
+    font_of,
+    paint_icon,
+    set_property,
+    stroke_rounded,
+)
+
+
+class TextField(QLineEdit):
+    """A line edit with an optional icon in front; `large` is 48 px high, else 40."""
+
+    def __init__(
+        self,
+        placeholder: str = "",
+        icon: str = "",
+        *,
+        large: bool = False,
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self._icon_name = icon
+        self.setPlaceholderText(placeholder)
+        self.setProperty("icon", "true" if icon else "false")
+        self.setProperty("extent", "large" if large else "")
+        self.setProperty("tone", "")
+        self.setFixedHeight(48 if large else 40)
+        self.setFont(font_of(TypeStyle.BODY))
+
+    def set_problem(self, problem: bool) -> None:
+        """Outline the field as mistaken; the words stand beside it."""
+        set_property(self, "tone", "danger" if problem else "")
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Paint the field, then its icon."""
+        super().paintEvent(event)
+        if self._icon_name:
+            painter = QPainter(self)
+            box = QRectF(13, (self.height() - 18) / 2, 18, 18)
+            paint_icon(painter, box, self._icon_name, color("text2"))
+
+
+class ComboBox(QComboBox):
+    """A drop-down with an icon in front and a caret; long names end in "…"."""
+
+    def __init__(self, icon: str, *, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._icon_name = icon
+        self.setFixedHeight(40)
+        self.setFont(font_of(TypeStyle.BODY))
+        self.setCursor(Qt.CursorShape.PointingHandCursor)
+        self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.setMinimumContentsLength(8)
+
+    def paintEvent(self, _event: QPaintEvent) -> None:
+        """Paint the box, the shortened text, icon and caret."""
+        painter = QStylePainter(self)
+        option = QStyleOptionComboBox()
+        self.initStyleOption(option)
+        painter.drawComplexControl(QStyle.ComplexControl.CC_ComboBox, option)
+        middle = self.height() / 2
+        words = QRect(41, 0, self.width() - 41 - 36, self.height())
+        painter.setPen(color("text1" if self.isEnabled() else "text3"))
+        shown = self.fontMetrics().elidedText(
+            self.currentText() or self.placeholderText(),
+            Qt.TextElideMode.ElideRight,
+            words.width(),
+        )
+        painter.drawText(words, Qt.AlignmentFlag.AlignVCenter, shown)
+        ink = color("text2" if self.isEnabled() else "text3")
+        paint_icon(painter, QRectF(13, middle - 9, 18, 18), self._icon_name, ink)
+        caret = QRectF(self.width() - 27, middle - 7, 14, 14)
+        paint_icon(painter, caret, "caret-down", ink)
+
+
+class Switch(QCheckBox):
+    """A 40x24 switch; `name` is its accessible name, the visible words stand beside it."""
+
+    def __init__(self, name: str, *, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setAccessibleName(name)
+        self.setFixedSize(44, 28)
+        self.setCursor(Qt.CursorShape.PointingHandCursor)
+        self._knob = 0.0
+        self._motion = QVariantAnimation(self)
+        self._motion.valueChanged.connect(self._on_moved)
+        self.toggled.connect(self._on_toggled)
+
+    def sizeHint(self) -> QSize:
+        """Room for the focus ring around 40x24."""
+        return QSize(44, 28)
+
+    def hitButton(self, pos: QPoint) -> bool:
+        """Take a press anywhere on it."""
+        return self.rect().contains(pos)
+
+    def _on_moved(self, value: float) -> None:
+        self._knob = value
+        self.update()
+
+    def _on_toggled(self, on: bool) -> None:
+        self._motion.stop()
+        self._motion.setDuration(duration_ms(Motion.TOGGLE) if self.isVisible() else 0)
+        self._motion.setStartValue(self._knob)
+        self._motion.setEndValue(1.0 if on else 0.0)
+        self._motion.start()
+
+    def paintEvent(self, _event: QPaintEvent) -> None:
+        """Paint track, knob and, with focus, a ring."""
+        painter = QPainter(self)
+        painter.setOpacity(1.0 if self.isEnabled() else 0.45)
+        track = QRectF(2, 2, 40, 24)
+        if self.hasFocus():
+            stroke_rounded(painter, track.adjusted(-2, -2, 2, 2), 14, color("accent"), 1.5)
+        on = self.isChecked()
+        fill_rounded(painter, track, 12, color("accent" if on else "surface3"))
+        if not on:
+            stroke_rounded(painter, track, 12, color("control"), 1)
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.setBrush(color("on_accent" if on else "text2"))
+        painter.drawEllipse(QRectF(6 + 16 * self._knob, 6, 16, 16))
