@@ -6,7 +6,7 @@ A picture is I420 (planar YUV 4:2:0, BT.601 limited range). Sound is `Pcm`: int1
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 import av
 import numpy as np
@@ -34,28 +34,28 @@ class Picture:
 
     __slots__ = ("_data", "_frame", "height", "rotation", "width")
 
-    def __init__(self, width: int, height: int, data: Bytes, rotation: int = 0) -> None:
-        flat = np.frombuffer(data, dtype=np.uint8)
-        if width <= 0 or height <= 0 or flat.size != i420_size_bytes(width, height):
-            raise ValueError(f"{flat.size} bytes are no {width}x{height} I420 picture")
+    def __init__(
+        self, width: int, height: int, data: Bytes | av.VideoFrame, rotation: int = 0
+    ) -> None:
         self.width = width
         self.height = height
         self.rotation = rotation
-        self._data: NDArray[np.uint8] | None = flat
+        self._data: NDArray[np.uint8] | None = None
         self._frame: av.VideoFrame | None = None
+        if isinstance(data, av.VideoFrame):
+            self._frame = data
+            return
+        flat = np.frombuffer(data, dtype=np.uint8)
+        if width <= 0 or height <= 0 or flat.size != i420_size_bytes(width, height):
+            raise ValueError(f"{flat.size} bytes are no {width}x{height} I420 picture")
+        self._data = flat
 
     @classmethod
     def from_frame(cls, frame: av.VideoFrame, rotation: int = 0) -> Picture:
         """Wrap a decoder's yuv420p frame without copying it."""
         if frame.format.name not in ("yuv420p", "yuvj420p"):
             raise ValueError(f"not I420: {frame.format.name}")
-        picture = cls.__new__(cls)
-        picture.width = frame.width
-        picture.height = frame.height
-        picture.rotation = rotation
-        picture._data = None
-        picture._frame = frame
-        return picture
+        return cls(frame.width, frame.height, frame, rotation)
 
     @property
     def data(self) -> NDArray[np.uint8]:
@@ -70,7 +70,7 @@ class Picture:
         """The Y plane, shape `[height, width]`, without a copy."""
         if self._data is None:
             assert self._frame is not None
-            return _plane(self._frame, 0, self.width, self.height)
+            return frame_plane(self._frame, 0, self.width, self.height)
         return self._data[: self.width * self.height].reshape(self.height, self.width)
 
     def planes(self) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
@@ -79,7 +79,7 @@ class Picture:
         if self._data is None:
             frame = self._frame
             assert frame is not None
-            return self.luma, _plane(frame, 1, cw, ch), _plane(frame, 2, cw, ch)
+            return self.luma, frame_plane(frame, 1, cw, ch), frame_plane(frame, 2, cw, ch)
         luma_end = self.width * self.height
         u = self._data[luma_end : luma_end + cw * ch].reshape(ch, cw)
         v = self._data[luma_end + cw * ch :].reshape(ch, cw)
@@ -91,15 +91,22 @@ class Picture:
             frame = av.VideoFrame(self.width, self.height, "yuv420p")
             for index, plane in enumerate(self.planes()):
                 rows, columns = plane.shape
-                _plane(frame, index, columns, rows)[:] = plane
+                frame_plane(frame, index, columns, rows)[:] = plane
             self._frame = frame
         return self._frame
 
 
-def _plane(frame: av.VideoFrame, index: int, width: int, height: int) -> NDArray[np.uint8]:
-    plane = frame.planes[index]
-    rows = np.frombuffer(plane, dtype=np.uint8)[: plane.line_size * height]
-    return rows.reshape(height, plane.line_size)[:, :width]
+def plane_bytes(frame: av.VideoFrame, index: int = 0) -> NDArray[np.uint8]:
+    """Return the bytes of one plane, padding included, as a flat view that keeps them alive."""
+    # PyAV's planes offer the buffer protocol, which its type stubs do not say.
+    buffer = cast("memoryview", frame.planes[index])
+    return np.frombuffer(buffer, dtype=np.uint8)
+
+
+def frame_plane(frame: av.VideoFrame, index: int, width: int, height: int) -> NDArray[np.uint8]:
+    """Return one plane as a two-dimensional view without its padding."""
+    stride = frame.planes[index].line_size
+    return plane_bytes(frame, index)[: stride * height].reshape(height, stride)[:, :width]
 
 
 def _flatten(frame: av.VideoFrame) -> NDArray[np.uint8]:
@@ -110,7 +117,7 @@ def _flatten(frame: av.VideoFrame) -> NDArray[np.uint8]:
     start = 0
     for index, (width, height) in enumerate(sizes):
         end = start + width * height
-        flat[start:end].reshape(height, width)[:] = _plane(frame, index, width, height)
+        flat[start:end].reshape(height, width)[:] = frame_plane(frame, index, width, height)
         start = end
     assert start == luma_end + 2 * cw * ch
     return flat

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import av
 import structlog
+from av.codec.context import Flags
 
 from app.media.frames import Picture
 from app.media.play.video_slot import VideoSlot
@@ -51,7 +52,8 @@ class DecodePool:
         self._lock = threading.Lock()
         self._workers: list[_Worker] = []
 
-    def _assign(self) -> _Worker:
+    def assign(self) -> _Worker:
+        """Give a new decoder its thread."""
         with self._lock:
             if len(self._workers) < self._limit and all(w.decoders for w in self._workers):
                 worker = _Worker(f"decode-{len(self._workers)}")
@@ -62,7 +64,8 @@ class DecodePool:
             worker.decoders += 1
             return worker
 
-    def _release(self, worker: _Worker) -> None:
+    def release(self, worker: _Worker) -> None:
+        """Take back a closed decoder's thread."""
         with self._lock:
             worker.decoders -= 1
             if worker.decoders:
@@ -134,7 +137,7 @@ class VideoDecoder:
         self._closed = False
         self._received = self._decoded = self._errors = self._skipped = self._requests = 0
         self._size = (0, 0)
-        self._worker = self._pool._assign()
+        self._worker = self._pool.assign()
 
     def stats(self) -> VideoDecodeStats:
         """Return the counts so far."""
@@ -200,7 +203,7 @@ class VideoDecoder:
                 self._closed = True
                 self._queue.clear()
             self._context = None
-        self._pool._release(self._worker)
+        self._pool.release(self._worker)
 
     def run_one(self) -> bool:
         """Decode the oldest frame; the worker calls again while this returns True."""
@@ -237,9 +240,7 @@ class VideoDecoder:
             return self._fail()
         try:
             if self._context is None:
-                self._context = av.VideoCodecContext.create(self._codec_name, "r")
-                self._context.thread_count = 1
-                self._context.flags |= av.codec.context.Flags.low_delay
+                self._context = _open_decoder(self._codec_name)
             decoded = self._context.decode(av.Packet(frame.data))
             pictures = [Picture.from_frame(_as_i420(item)) for item in decoded]
         except (av.FFmpegError, ValueError):
@@ -273,6 +274,14 @@ class VideoDecoder:
         self._asked_at_s = now_s
         self._requests += 1
         return True
+
+
+def _open_decoder(name: str) -> av.VideoCodecContext:
+    context = av.VideoCodecContext.create(name, "r")
+    assert isinstance(context, av.VideoCodecContext)
+    context.thread_count = 1
+    context.flags |= Flags.low_delay
+    return context
 
 
 def _as_i420(frame: av.VideoFrame) -> av.VideoFrame:

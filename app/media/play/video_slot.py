@@ -11,7 +11,7 @@ import numpy as np
 from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
-from app.media.frames import Picture
+from app.media.frames import Picture, plane_bytes
 from app.media.play.geometry import Fit, Geometry, tile_geometry
 from app.runtime.mailbox import LatestMailbox
 
@@ -122,8 +122,7 @@ class VideoSlot:
 
 
 def _rows(frame: av.VideoFrame) -> tuple[NDArray[np.uint8], int]:
-    plane = frame.planes[0]
-    return np.frombuffer(plane, dtype=np.uint8), plane.line_size
+    return plane_bytes(frame), frame.planes[0].line_size
 
 
 def _turned(
