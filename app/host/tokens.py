@@ -6,14 +6,11 @@ door of one room and is no access token, so a LiveKit client cannot do anything 
 
 from __future__ import annotations
 
-import re
 import secrets
-import unicodedata
-
-import jwt
 
 from app.host.keys import KeyPair
-from app.protocol.token import VideoGrant, issue_token
+from app.protocol.ids import slug
+from app.protocol.token import VideoGrant, issue_token, sign_claims
 
 TOKEN_TTL_S = 6 * 3600
 INVITE_TTL_S = 24 * 3600
@@ -44,11 +41,9 @@ def invitation(keys: KeyPair, *, room: str, now_s: float, role: str = "guest") -
         "exp": int(now_s) + INVITE_TTL_S,
         "lanai": {"room": room, "role": role, "jti": secrets.token_hex(8)},
     }
-    return jwt.encode(claims, keys.api_secret, algorithm="HS256")
+    return sign_claims(claims, api_secret=keys.api_secret)
 
 
 def new_identity(name: str) -> str:
     """Make an identity as the door does: the name made plain, and six random characters."""
-    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
-    slug = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:40] or "person"
-    return f"{slug}-{secrets.token_hex(3)}"
+    return f"{slug(name)}-{secrets.token_hex(3)}"
