@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 
 from app.media.frames import Bytes
 
-ALIGNMENT_PIXELS = 32
-
 # Per plane: (columns divided by, rows divided by, bytes per sample).
 _PLANES: dict[str, tuple[tuple[int, int, int], ...]] = {
     "rgba": ((1, 1, 4),),
@@ -56,13 +54,13 @@ def convert(
             src_colorspace=Colorspace.ITU601,
             dst_colorspace=Colorspace.ITU601,
         )
-    return _from_frame(frame, width, target, flip_y)
+    return _from_frame(frame, width, height, target, flip_y)
 
 
-def _rows(frame: av.VideoFrame, index: int, stride: int, rows: int) -> NDArray[np.uint8]:
+def _rows(frame: av.VideoFrame, index: int) -> NDArray[np.uint8]:
     plane = frame.planes[index]
-    flat = np.frombuffer(memoryview(plane), dtype=np.uint8)[: plane.line_size * rows]
-    return flat.reshape(rows, plane.line_size)[:, :stride]
+    flat = np.frombuffer(memoryview(plane), dtype=np.uint8)
+    return flat[: plane.line_size * plane.height].reshape(plane.height, plane.line_size)
 
 
 def _to_frame(data: Bytes, width: int, height: int, layout: str) -> av.VideoFrame:
@@ -70,30 +68,31 @@ def _to_frame(data: Bytes, width: int, height: int, layout: str) -> av.VideoFram
     if flat.size < size_bytes(layout, width, height):
         raise ValueError(f"{flat.size} bytes are no {width}x{height} {layout} picture")
     # WORKAROUND: swscale leaves the last columns unwritten where a row ends within one of its
-    # vectors (seen with PyAV 18.1, widths 36 and 50, I420 to BGRA). A wider frame, cropped
-    # afterwards, costs nothing. Delete when those widths convert whole.
-    padded = -(-width // ALIGNMENT_PIXELS) * ALIGNMENT_PIXELS
-    frame = av.VideoFrame(padded, height, layout)
+    # vectors, and the last row of an odd height (seen with PyAV 18.1, 36x20 and 64x21, I420 to
+    # BGRA). A larger frame, cropped afterwards, avoids both. Delete when those come out whole.
+    frame = av.VideoFrame(-(-width // 32) * 32, height + height % 2, layout)
     start = 0
     for index, (stride, rows) in enumerate(plane_shapes(layout, width, height)):
         end = start + stride * rows
-        whole = frame.planes[index].line_size
-        _rows(frame, index, whole, rows)[:, :stride] = flat[start:end].reshape(rows, stride)
-        if width % 2 and whole > stride and len(frame.planes) == 1:
-            # The last chroma sample averages two columns: repeat the last one.
-            pixel = stride // width
-            edge = _rows(frame, index, whole, rows)
-            edge[:, stride : stride + pixel] = edge[:, stride - pixel : stride]
+        whole = _rows(frame, index)
+        whole[:rows, :stride] = flat[start:end].reshape(rows, stride)
+        # Chroma samples of odd edges average two pixels: repeat the last ones.
+        pixel = stride // width if len(frame.planes) == 1 else 1
+        if whole.shape[1] > stride:
+            whole[:rows, stride : stride + pixel] = whole[:rows, stride - pixel : stride]
+        whole[rows:] = whole[rows - 1]
         start = end
     return frame
 
 
-def _from_frame(frame: av.VideoFrame, width: int, layout: str, flip_y: bool) -> NDArray[np.uint8]:
-    flat = np.empty(size_bytes(layout, width, frame.height), dtype=np.uint8)
+def _from_frame(
+    frame: av.VideoFrame, width: int, height: int, layout: str, flip_y: bool
+) -> NDArray[np.uint8]:
+    flat = np.empty(size_bytes(layout, width, height), dtype=np.uint8)
     start = 0
-    for index, (stride, rows) in enumerate(plane_shapes(layout, width, frame.height)):
+    for index, (stride, rows) in enumerate(plane_shapes(layout, width, height)):
         end = start + stride * rows
-        plane = _rows(frame, index, stride, rows)
+        plane = _rows(frame, index)[:rows, :stride]
         flat[start:end].reshape(rows, stride)[:] = plane[::-1] if flip_y else plane
         start = end
     return flat
