@@ -27,6 +27,7 @@ class Reason(StrEnum):
     NO_AUDIO_BACKEND = "no_audio_backend"
     DISK_FULL = "disk_full"
     FILE_GONE = "file_gone"
+    DAMAGED = "damaged"
     PEER_GONE = "peer_gone"
     TOO_LARGE = "too_large"
     TIMEOUT = "timeout"
