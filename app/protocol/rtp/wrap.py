@@ -10,12 +10,12 @@ TS_MASK = 0xFFFFFFFF
 
 
 def seq_delta(newer: int, older: int) -> int:
-    """Return newer − older as a signed 16-bit distance."""
+    """Return newer minus older as a signed 16-bit distance."""
     return ((newer - older + 0x8000) & 0xFFFF) - 0x8000
 
 
 def ts_delta(newer: int, older: int) -> int:
-    """Return newer − older as a signed 32-bit distance."""
+    """Return newer minus older as a signed 32-bit distance."""
     return ((newer - older + 0x80000000) & 0xFFFFFFFF) - 0x80000000
 
 
