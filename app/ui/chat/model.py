@@ -79,8 +79,19 @@ def day_label(at_ms: int, now_ms: int, zone: tzinfo | None = None) -> str:
 # Not strftime: its names follow the process's locale, the rest of the interface does not.
 _WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _MONTHS = (
-    "January February March April May June July August September October November December"
-).split()
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+)
 
 
 def _local(at_ms: int, zone: tzinfo | None) -> datetime:

@@ -127,6 +127,7 @@ def failure_text(reason: Reason | None, peer_name: str) -> str:
 def meta_text(transfer: Transfer, meter: RateMeter, now_s: float, clock: str = "") -> str:
     """The line under a file's name. `clock` is when a finished one was started."""
     size = size_label(transfer.size_bytes)
+    parts: list[str] = []
     match transfer.state:
         case TransferState.RUNNING:
             parts = [progress_label(transfer.done_bytes, transfer.size_bytes)]
