@@ -157,7 +157,7 @@ AVATARS: Final[tuple[tuple[str, str], ...]] = (
     ("#2F7D6B", "#173F38"),
     ("#A0476B", "#44202F"),
     ("#5A6FB0", "#262F50"),
-    ("#7C7A32", "#37361A"),
+    ("#3F7F58", "#1D3B2A"),
     ("#8B5A5A", "#3A2727"),
 )
 ON_AVATAR: Final = "#FFFFFF"
@@ -204,6 +204,7 @@ class TypeStyle(StrEnum):
     HEADING = "heading"
     BODY = "body"
     LABEL = "label"
+    NOTE = "note"
     CAPTION = "caption"
     MICRO = "micro"
     CAPTIONS_BAR = "captions_bar"
@@ -219,6 +220,7 @@ TYPE: Final[dict[TypeStyle, tuple[int, int, int]]] = {
     TypeStyle.HEADING: (16, 24, 600),
     TypeStyle.BODY: (14, 20, 400),
     TypeStyle.LABEL: (13, 18, 500),
+    TypeStyle.NOTE: (13, 18, 400),
     TypeStyle.CAPTION: (12, 16, 400),
     TypeStyle.MICRO: (11, 14, 500),
     TypeStyle.CAPTIONS_BAR: (18, 26, 400),

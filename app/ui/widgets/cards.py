@@ -44,6 +44,6 @@ class EmptyState(QWidget):
         self.body.addSpacing(8)
         heading = TextLabel(title, TypeStyle.BODY_STRONG)
         self.body.addWidget(heading, 0, middle)
-        self.sentence = TextLabel(text, TypeStyle.LABEL, "text2", wrap=True)
+        self.sentence = TextLabel(text, TypeStyle.NOTE, "text2", wrap=True)
         self.sentence.setAlignment(middle)
         self.body.addWidget(self.sentence)

@@ -45,7 +45,7 @@ class Dialog(QWidget):
         self.title_label = TextLabel(title, TypeStyle.TITLE)
         words.addWidget(self.title_label)
         if subtitle:
-            words.addWidget(TextLabel(subtitle, TypeStyle.LABEL, "text2", wrap=True))
+            words.addWidget(TextLabel(subtitle, TypeStyle.NOTE, "text2", wrap=True))
         head.addLayout(words, 1)
         self.close_button = IconButton("x", "Close", side_px=32, icon_px=18)
         self.close_button.clicked.connect(self.close_)

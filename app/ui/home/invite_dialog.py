@@ -1,0 +1,137 @@
+"""Everything one needs to let others in: link, passcode, QR code."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from PySide6.QtCore import QTimer, QUrl
+from PySide6.QtGui import QDesktopServices, QGuiApplication
+from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
+
+from app.ui.home.qr import QrCode
+from app.ui.home.words import typeset
+from app.ui.theme import TypeStyle
+from app.ui.widgets import Button, Dialog, IconLabel, Inset, TextField, TextLabel
+
+COPIED_MS = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Invitation:
+    """What can be handed on. `web_link` is for browsers, "" when no page would answer it."""
+
+    room: str
+    link: str
+    address: str
+    passcode: str = ""
+    on_network: bool = True
+    hosted_here: bool = False
+
+
+class InviteDialog(Dialog):
+    """Shows an `Invitation` over the window."""
+
+    def __init__(self, host: QWidget, invitation: Invitation) -> None:
+        super().__init__(host, "Invite people", _subtitle(invitation), width_px=680)
+        self.setObjectName("inviteDialog")
+        columns = QHBoxLayout()
+        columns.setSpacing(28)
+        left = QVBoxLayout()
+        left.setSpacing(14)
+        self._add_copyable(left, "Invite link", invitation.link, "inviteLink", "inviteCopyLink")
+        if invitation.passcode:
+            self._add_copyable(
+                left, "Passcode", invitation.passcode, "invitePasscode", "inviteCopyPasscode"
+            )
+        left.addStretch(1)
+        left.addWidget(_address_row(invitation))
+        columns.addLayout(left, 1)
+        right = QVBoxLayout()
+        right.setSpacing(10)
+        code = QrCode(invitation.link)
+        code.setObjectName("inviteQr")
+        right.addWidget(code)
+        caption = TextLabel("Scan with a phone camera", TypeStyle.CAPTION, "text2")
+        caption.setFixedWidth(code.width())
+        caption.setIndent((code.width() - caption.sizeHint().width()) // 2)
+        right.addWidget(caption)
+        right.addStretch(1)
+        columns.addLayout(right)
+        self.body.addLayout(columns)
+        email = Button("Email", "envelope-simple")
+        email.setObjectName("inviteEmail")
+        email.clicked.connect(lambda: QDesktopServices.openUrl(_mail(invitation)))
+        done = Button("Done", tone="primary")
+        done.setObjectName("inviteDone")
+        done.clicked.connect(self.close_)
+        self.buttons.addWidget(email)
+        self.buttons.addWidget(done)
+
+    def _add_copyable(
+        self, column: QVBoxLayout, label: str, text: str, field_name: str, button_name: str
+    ) -> None:
+        box = QVBoxLayout()
+        box.setSpacing(6)
+        box.addWidget(TextLabel(label, TypeStyle.LABEL, "text2"))
+        row = QHBoxLayout()
+        row.setSpacing(8)
+        field = TextField()
+        field.setObjectName(field_name)
+        field.setReadOnly(True)
+        field.setText(text)
+        field.setCursorPosition(0)
+        field.setAccessibleName(label)
+        row.addWidget(field, 1)
+        button = Button("Copy", "copy")
+        button.setObjectName(button_name)
+        button.setAccessibleName(f"Copy {label.lower()}")
+        button.setFixedWidth(104)
+        button.clicked.connect(lambda: _copy(button, text))
+        row.addWidget(button)
+        box.addLayout(row)
+        column.addLayout(box)
+
+
+def _copy(button: Button, text: str) -> None:
+    QGuiApplication.clipboard().setText(text)
+    button.setText("Copied")
+    button.set_icon_name("check")
+    button.set_tone("primary")
+    QTimer.singleShot(COPIED_MS, button, lambda: _rest(button))
+
+
+def _rest(button: Button) -> None:
+    button.setText("Copy")
+    button.set_icon_name("copy")
+    button.set_tone("")
+
+
+def _subtitle(invitation: Invitation) -> str:
+    if not invitation.on_network:
+        return typeset(
+            "This computer isn't on a network, so only people at this computer can join."
+        )
+    if invitation.hosted_here:
+        return "Anyone on your network can join with this link. No account needed."
+    return "Anyone who can reach this address can join with this link. No account needed."
+
+
+def _address_row(invitation: Invitation) -> Inset:
+    inset = Inset()
+    inset.body.addWidget(IconLabel("globe", 18, "text2"))
+    words = QVBoxLayout()
+    words.setSpacing(0)
+    title = "This computer's address" if invitation.hosted_here else "The meeting's address"
+    words.addWidget(TextLabel(typeset(title), TypeStyle.LABEL_STRONG))
+    address = TextLabel(invitation.address, TypeStyle.CAPTION, "text2")
+    address.setObjectName("inviteAddress")
+    words.addWidget(address)
+    inset.body.addLayout(words, 1)
+    return inset
+
+
+def _mail(invitation: Invitation) -> QUrl:
+    body = f"Join me in \u201c{invitation.room}\u201d: {invitation.link}"
+    subject = f"Meeting: {invitation.room}"
+    return QUrl(f"mailto:?subject={quote(subject)}&body={quote(body)}")
