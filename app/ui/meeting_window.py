@@ -1,0 +1,787 @@
+"""The meeting: top bar, stage, panel, control bar, and what lies over them.
+
+Read `MeetingPage.handle` first: every fact comes in there, from the engine, and is passed to
+the part that shows it. What a person does goes out as a call on the engine through the bridge,
+or as a signal where the application decides (leaving, inviting). The truth behind the buttons
+is always the engine's next event, never the press itself. Belongs to the Qt thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from PySide6.QtCore import QEvent, QMimeData, QPoint, QRect, QRectF, Qt, QTimer, QUrl, Signal
+from PySide6.QtGui import (
+    QAccessible,
+    QAccessibleAnnouncementEvent,
+    QDesktopServices,
+    QDragEnterEvent,
+    QDragLeaveEvent,
+    QDragMoveEvent,
+    QDropEvent,
+    QKeyEvent,
+    QKeySequence,
+    QResizeEvent,
+    QShortcut,
+)
+from PySide6.QtWidgets import (
+    QAbstractButton,
+    QAbstractItemView,
+    QFileDialog,
+    QHBoxLayout,
+    QLineEdit,
+    QPlainTextEdit,
+    QVBoxLayout,
+    QWidget,
+)
+
+from app.engine.events import (
+    ChatFailed,
+    ChatReceived,
+    DeviceFailed,
+    DeviceInfo,
+    DeviceKind,
+    DevicesChanged,
+    Event,
+    LevelChanged,
+    LocalMediaChanged,
+    MeetingEnded,
+    MeetingJoined,
+    PersonChanged,
+    PersonJoined,
+    PersonLeft,
+    Reconnected,
+    ReconnectStarted,
+    Role,
+    SpeakersChanged,
+    Transfer,
+    TransferChanged,
+    TransferState,
+)
+from app.runtime.errors import Reason, WorldError
+from app.ui.chat.panel import ChatPanel
+from app.ui.files.drop_overlay import DropOverlay
+from app.ui.files.model import failure_text, size_label
+from app.ui.files.panel import FilesPanel
+from app.ui.home.words import device_words, typeset
+from app.ui.people.model import Roster
+from app.ui.people.panel import PeoplePanel
+from app.ui.stage.banner import ReconnectBanner
+from app.ui.stage.control_bar import ControlBar, popup_above
+from app.ui.stage.side_panel import WIDTH_PX as PANEL_WIDTH_PX
+from app.ui.stage.side_panel import SidePanel
+from app.ui.stage.stage import Stage
+from app.ui.stage.tile import VideoTile
+from app.ui.stage.top_bar import TopBar
+from app.ui.widgets import Menu, ToastArea, ask
+
+if TYPE_CHECKING:
+    from app.engine.client import EngineClient
+    from app.ui.bridge import Bridge
+
+DOCKED_FROM_PX = 1100
+TIGHT_BELOW_PX = 760
+_JOINS_BATCHED_MS = 2000
+
+
+class MeetingPage(QWidget):
+    """The meeting screen for one meeting; the application makes a new one for the next.
+
+    `leaveRequested` carries whether the meeting ends for everybody; `inviteRequested` asks for
+    the invite dialog. Connects itself to the bridge's events; `close_meeting` gives the video
+    slots back and is called by itself when the meeting ends.
+    """
+
+    leaveRequested = Signal(bool)
+    inviteRequested = Signal()
+
+    def __init__(self, engine: EngineClient, bridge: Bridge, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("meetingPage")
+        self.setProperty("role", "page")
+        self.setAcceptDrops(True)
+        self._engine = engine
+        self._bridge = bridge
+        self.roster = Roster()
+        self._room = ""
+        self._joined_at_s = time.monotonic()
+        self._panel_open = ""
+        self._is_reconnecting = False
+        self._mic_on = False
+        self._camera_on = False
+        self._talking = False
+        self._problems: set[DeviceKind] = set()
+        self._devices: tuple[DeviceInfo, ...] = ()
+        self._chosen: dict[DeviceKind, str] = {}
+        self._newcomers: list[str] = []
+        self._ended_transfers: set[str] = set()
+        self._build()
+        self._wire()
+        self._make_shortcuts()
+        self._clock_timer = QTimer(self)
+        self._clock_timer.setInterval(500)
+        self._clock_timer.timeout.connect(self._on_clock)
+        self._join_timer = QTimer(self)
+        self._join_timer.setSingleShot(True)
+        self._join_timer.setInterval(_JOINS_BATCHED_MS)
+        self._join_timer.timeout.connect(self._announce_newcomers)
+        bridge.eventPosted.connect(self.handle)
+
+    # -- parts ------------------------------------------------------------------------------
+
+    def _build(self) -> None:
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        self.top_bar = TopBar()
+        column.addWidget(self.top_bar)
+        self._middle = QWidget()
+        row = QHBoxLayout(self._middle)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(0)
+        settings = self._engine.settings
+        self.stage = Stage(self._engine, self.roster, mirror_self=settings.mirror_self_view)
+        row.addWidget(self.stage, 1)
+        self.chat = ChatPanel()
+        self.people = PeoplePanel(self.roster)
+        self.files = FilesPanel(settings.downloads)
+        self.panel = SidePanel(
+            {"chat": self.chat, "people": self.people, "files": self.files}, self._middle
+        )
+        self.panel.hide()
+        self._row = row
+        column.addWidget(self._middle, 1)
+        self.control_bar = ControlBar()
+        column.addWidget(self.control_bar)
+        self.banner = ReconnectBanner(self.stage)
+        self.overlay = DropOverlay(self.stage)
+        self.toasts = ToastArea(self.stage)
+
+    def _wire(self) -> None:
+        bar = self.control_bar
+        bar.micToggled.connect(self.toggle_microphone)
+        bar.cameraToggled.connect(self.toggle_camera)
+        bar.micMenuRequested.connect(self._open_mic_menu)
+        bar.cameraMenuRequested.connect(self._open_camera_menu)
+        bar.moreRequested.connect(self._open_more_menu)
+        bar.panelToggled.connect(self.toggle_panel)
+        bar.leaveRequested.connect(lambda: self.leaveRequested.emit(False))
+        bar.endForAllRequested.connect(self._ask_end_for_all)
+        self.top_bar.inviteRequested.connect(self.inviteRequested)
+        self.top_bar.fullScreenRequested.connect(self.toggle_full_screen)
+        self.stage.inviteRequested.connect(self.inviteRequested)
+        self.stage.tileMenuRequested.connect(self._open_person_menu)
+        self.banner.retryRequested.connect(lambda: self._run(self._engine.retry_now()))
+        self.banner.leaveRequested.connect(lambda: self.leaveRequested.emit(False))
+        self.panel.tabChosen.connect(self.open_panel)
+        self.panel.closeRequested.connect(self.close_panel)
+        self.chat.sendRequested.connect(self._send_chat)
+        self.chat.attachRequested.connect(self._choose_files)
+        self.chat.unreadChanged.connect(self._show_unread)
+        self.people.inviteRequested.connect(self.inviteRequested)
+        self.people.menuRequested.connect(self._open_person_menu)
+        self.files.chooseRequested.connect(self._choose_files)
+        self.files.cancelRequested.connect(
+            lambda transfer: self._run(self._engine.cancel_transfer(transfer))
+        )
+        self.files.retryRequested.connect(
+            lambda transfer: self._run(self._engine.retry_transfer(transfer))
+        )
+        self.files.openFolderRequested.connect(_open_folder)
+        self.files.runningChanged.connect(
+            lambda count: self.panel.tabs["files"].set_badge(str(count) if count else "")
+        )
+
+    def _make_shortcuts(self) -> None:
+        keys: dict[str, Callable[[], None]] = {
+            "Ctrl+D": self.toggle_microphone,
+            "Ctrl+E": self.toggle_camera,
+            "Ctrl+1": lambda: self.toggle_panel("chat"),
+            "Ctrl+2": lambda: self.toggle_panel("people"),
+            "Ctrl+3": lambda: self.toggle_panel("files"),
+            "Ctrl+I": self.inviteRequested.emit,
+            "Ctrl+Shift+W": lambda: self.leaveRequested.emit(False),
+            "F11": self.toggle_full_screen,
+            "F6": lambda: self._focus_region(1),
+            "Shift+F6": lambda: self._focus_region(-1),
+        }
+        for keys_text, action in keys.items():
+            shortcut = QShortcut(QKeySequence(keys_text), self)
+            shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
+            shortcut.setAutoRepeat(False)
+            shortcut.activated.connect(action)
+
+    # -- facts ------------------------------------------------------------------------------
+
+    def handle(self, event: Event) -> None:
+        """Show what the engine says."""
+        if self.roster.handle(event):
+            self._show_people()
+        match event:
+            case MeetingJoined():
+                self._on_joined(event)
+            case ReconnectStarted():
+                self._set_reconnecting(True)
+            case Reconnected():
+                self._set_reconnecting(False)
+                self.toasts.show_toast("reconnected", typeset("You're back"), tone="success")
+            case MeetingEnded():
+                self.close_meeting()
+            case PersonJoined(person=person):
+                self._newcomers.append(person.name)
+                if not self._join_timer.isActive():
+                    self._join_timer.start()
+            case PersonLeft() | PersonChanged():
+                pass
+            case SpeakersChanged(speakers=speakers):
+                self.stage.handle_speakers(speakers)
+                self.people.set_speaking([identity for identity, _ in speakers])
+            case ChatReceived() | ChatFailed():
+                self.chat.handle(event)
+            case TransferChanged(transfer=transfer):
+                self._on_transfer(transfer)
+            case LevelChanged(level=level):
+                self.control_bar.mic.level.set_level(level if self._mic_on else 0.0)
+            case DevicesChanged(devices=devices, chosen=chosen):
+                self._devices, self._chosen = devices, dict(chosen)
+            case DeviceFailed(kind=kind, reason=reason, device_name=name):
+                self._on_device_failed(kind, reason, name)
+            case LocalMediaChanged(mic_on=mic_on, camera_on=camera_on):
+                self._on_local_media(mic_on, camera_on)
+            case _:
+                pass
+
+    def _on_joined(self, event: MeetingJoined) -> None:
+        self._room = event.room
+        self._joined_at_s = time.monotonic()
+        self.top_bar.room.setText(event.room)
+        self._on_clock()
+        self._clock_timer.start()
+        me = self.roster.me
+        if me is not None:
+            self._on_local_media(me.mic_on, me.camera_on)
+        self.stage.setFocus(Qt.FocusReason.OtherFocusReason)
+        self._run(self._engine.refresh_devices())
+
+    def _show_people(self) -> None:
+        self.stage.refresh_people()
+        self.people.refresh()
+        count = str(len(self.roster))
+        self.control_bar.people.set_number(count)
+        self.panel.tabs["people"].set_number(count)
+        me = self.roster.me
+        self.control_bar.set_can_end(me is not None and me.role is Role.HOST)
+
+    def _set_reconnecting(self, on: bool) -> None:
+        self._is_reconnecting = on
+        self.stage.set_frozen(on)
+        # Microphone, camera, chat drafts, the panel and Leave stay usable.
+        self.control_bar.more.setEnabled(not on)
+        self.top_bar.invite.setEnabled(not on)
+        if on:
+            self.banner.place(self.stage.width(), self._padding())
+            self.banner.start()
+            self._announce(typeset("Reconnecting. Your connection dropped."))
+        else:
+            self.banner.stop()
+
+    def _on_local_media(self, mic_on: bool, camera_on: bool) -> None:
+        self._mic_on, self._camera_on = mic_on, camera_on
+        if mic_on:
+            self._problems.discard(DeviceKind.MICROPHONE)
+        if camera_on:
+            self._problems.discard(DeviceKind.CAMERA)
+        self._show_media()
+
+    def _show_media(self) -> None:
+        no_mic = DeviceKind.MICROPHONE in self._problems
+        no_camera = DeviceKind.CAMERA in self._problems
+        self.control_bar.mic.set_state(on=self._mic_on, problem=no_mic)
+        self.control_bar.camera.set_state(on=self._camera_on, problem=no_camera)
+
+    def _on_device_failed(self, kind: DeviceKind, reason: Reason, name: str) -> None:
+        self._problems.add(kind)
+        self._show_media()
+        text = device_words(kind.value, reason)
+        if name and reason is Reason.DEVICE_GONE:
+            text = f"{name} was unplugged."
+        title = {
+            DeviceKind.MICROPHONE: "Microphone",
+            DeviceKind.CAMERA: "Camera",
+            DeviceKind.SPEAKER: "Speakers",
+        }[kind]
+        self.toasts.show_toast(f"device_{kind.value}", title, text, tone="warn", stays=True)
+
+    def _on_transfer(self, transfer: Transfer) -> None:
+        self.files.handle_transfer(transfer)
+        if transfer.state is TransferState.RUNNING:
+            self._ended_transfers.discard(transfer.id)
+            return
+        if transfer.id in self._ended_transfers:
+            return
+        self._ended_transfers.add(transfer.id)
+        name = transfer.file_name
+        if transfer.state is TransferState.DONE and not transfer.outgoing:
+            text = f"From {transfer.peer_name}" if transfer.peer_name else "Received"
+            path = transfer.path
+            action = "Open folder" if path is not None else ""
+            self.toasts.show_toast(
+                f"file_{transfer.id}",
+                name,
+                text,
+                tone="success",
+                action=action,
+                on_action=partial(_open_folder, path.parent) if path is not None else None,
+            )
+            self._announce(f"{name} received")
+        elif transfer.state is TransferState.FAILED:
+            text = failure_text(transfer.error, transfer.peer_name)
+            self.toasts.show_toast(f"file_{transfer.id}", name, text, tone="danger", stays=True)
+            self._announce(f"{name}: {text}")
+        elif transfer.state is TransferState.DONE:
+            self._announce(f"{name} sent")
+
+    def _announce_newcomers(self) -> None:
+        names, self._newcomers = self._newcomers, []
+        if not names:
+            return
+        if len(names) == 1:
+            text = f"{names[0]} joined the meeting"
+        elif len(names) == 2:
+            text = f"{names[0]} and {names[1]} joined the meeting"
+        else:
+            text = f"{names[0]} and {len(names) - 1} others joined the meeting"
+        self.toasts.show_toast("joined", text)
+        self._announce(text)
+
+    def _announce(self, text: str) -> None:
+        if QAccessible.isActive():
+            QAccessible.updateAccessibility(QAccessibleAnnouncementEvent(self, text))
+
+    def _on_clock(self) -> None:
+        self.top_bar.set_elapsed(time.monotonic() - self._joined_at_s)
+
+    def close_meeting(self) -> None:
+        """Give the video slots back and stop listening; the page can then be deleted."""
+        self._clock_timer.stop()
+        self._join_timer.stop()
+        self.banner.stop()
+        self.stage.close_slots()
+
+    # -- deeds ------------------------------------------------------------------------------
+
+    def _run(
+        self,
+        coro: Coroutine[Any, Any, Any],
+        *,
+        on_error: Callable[[WorldError], None] | None = None,
+        on_done: Callable[[Any], None] | None = None,
+    ) -> None:
+        self._bridge.run(coro, on_error=on_error or self._on_refused, on_done=on_done)
+
+    def _on_refused(self, error: WorldError) -> None:
+        self.toasts.show_toast(
+            "refused", typeset("That didn't work"), _refusal_text(error.reason), tone="warn"
+        )
+
+    def toggle_microphone(self) -> None:
+        """Mute or unmute."""
+        self._run(
+            self._engine.set_microphone(not self._mic_on),
+            on_error=partial(self._on_media_refused, DeviceKind.MICROPHONE),
+        )
+
+    def toggle_camera(self) -> None:
+        """Start or stop the camera."""
+        self._run(
+            self._engine.set_camera(not self._camera_on),
+            on_error=partial(self._on_media_refused, DeviceKind.CAMERA),
+        )
+
+    def _on_media_refused(self, kind: DeviceKind, error: WorldError) -> None:
+        self._on_device_failed(kind, error.reason, "")
+
+    def _send_chat(self, text: str) -> None:
+        def on_error(error: WorldError) -> None:
+            self.chat.restore_draft(text)
+            self.toasts.show_toast(
+                "chat",
+                typeset("Your message wasn't sent"),
+                _refusal_text(error.reason),
+                tone="warn",
+            )
+
+        self._run(self._engine.send_chat(text), on_error=on_error)
+
+    def send_files(self, paths: Sequence[Path], to: str = "") -> None:
+        """Send files to one person, or to everybody."""
+        if paths:
+            self.open_panel("files")
+        receivers = (to,) if to else ()
+        for path in paths:
+            self._run(
+                self._engine.send_file(path, receivers),
+                on_error=partial(self._on_file_refused, path.name),
+            )
+
+    def _on_file_refused(self, name: str, error: WorldError) -> None:
+        text = failure_text(error.reason, "")
+        self.toasts.show_toast("file_refused", name, text, tone="danger", stays=True)
+
+    def _choose_files(self, to: str = "") -> None:
+        dialog = QFileDialog(self, "Choose files to send")
+        dialog.setObjectName("filesDialog")
+        dialog.setFileMode(QFileDialog.FileMode.ExistingFiles)
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.filesSelected.connect(
+            lambda names: self.send_files([Path(name) for name in names], to)
+        )
+        # Not exec(): a nested event loop would stop the one that runs our coroutines.
+        dialog.open()
+
+    def _ask_end_for_all(self) -> None:
+        others = len(self.roster.others)
+        people = "1 person" if others == 1 else f"{others} people"
+        ask(
+            self,
+            "End for everyone?",
+            f"{people} will be disconnected.",
+            "End meeting",
+            lambda: self.leaveRequested.emit(True),
+        )
+
+    def toggle_full_screen(self) -> None:
+        """Cover the screen, or go back."""
+        window = self.window()
+        window.setWindowState(window.windowState() ^ Qt.WindowState.WindowFullScreen)
+
+    # -- panel ------------------------------------------------------------------------------
+
+    @property
+    def open_panel_name(self) -> str:
+        """Which panel is on screen: chat, people, files, or "" for none."""
+        return self._panel_open
+
+    def toggle_panel(self, page: str) -> None:
+        """Open a panel, or close it when it is the one on screen."""
+        if self._panel_open == page:
+            self.close_panel()
+        else:
+            self.open_panel(page)
+
+    def open_panel(self, page: str) -> None:
+        """Bring a panel on screen."""
+        self._panel_open = page
+        self.panel.show_page(page)
+        self.control_bar.set_open_panel(page)
+        self._place_panel()
+        if page == "people":
+            self.people.refresh(resort=True)
+        elif page == "chat":
+            self.chat.focus_field()
+
+    def close_panel(self) -> None:
+        """Give the stage all the room."""
+        self._panel_open = ""
+        self.control_bar.set_open_panel("")
+        self.panel.hide()
+        self._place_panel()
+        self.stage.setFocus(Qt.FocusReason.OtherFocusReason)
+
+    def _place_panel(self) -> None:
+        docked = self.width() >= DOCKED_FROM_PX
+        in_row = self._row.indexOf(self.panel) >= 0
+        if docked and not in_row:
+            self.panel.setFixedWidth(PANEL_WIDTH_PX)
+            self._row.addWidget(self.panel)
+        elif not docked:
+            if in_row:
+                self._row.removeWidget(self.panel)
+            width = min(PANEL_WIDTH_PX, self._middle.width())
+            if self.width() < TIGHT_BELOW_PX:
+                width = self._middle.width()
+            self.panel.setFixedWidth(width)
+            self.panel.setGeometry(
+                QRect(self._middle.width() - width, 0, width, self._middle.height())
+            )
+            self.panel.raise_()
+        self.panel.setVisible(bool(self._panel_open))
+
+    def _show_unread(self, badge: str) -> None:
+        self.control_bar.chat.set_badge(badge)
+        self.panel.tabs["chat"].set_badge(badge)
+
+    # -- menus ------------------------------------------------------------------------------
+
+    def _open_mic_menu(self, at: QPoint) -> None:
+        self._open_device_menu(
+            at, {DeviceKind.MICROPHONE: "Microphone", DeviceKind.SPEAKER: "Speakers"}
+        )
+
+    def _open_camera_menu(self, at: QPoint) -> None:
+        self._open_device_menu(at, {DeviceKind.CAMERA: "Camera"})
+
+    def _open_device_menu(self, at: QPoint, kinds: dict[DeviceKind, str]) -> None:
+        # The list on screen is the last one known; a fresh one is there for the next time.
+        self._run(self._engine.refresh_devices())
+        menu = Menu(self)
+        menu.setObjectName("deviceMenu")
+        for kind, title in kinds.items():
+            if kind is not next(iter(kinds)):
+                menu.addSeparator()
+            heading = menu.addAction(title)
+            heading.setEnabled(False)
+            found = [device for device in self._devices if device.kind is kind]
+            if not found:
+                nothing = menu.addAction("None found")
+                nothing.setEnabled(False)
+            for device in found:
+                chosen = self._chosen.get(kind, "")
+                menu.add_item(
+                    device.name,
+                    partial(self._choose_device, kind, device.id),
+                    name=f"device_{device.id}",
+                    checked=device.id == chosen or (not chosen and device.is_default),
+                )
+        popup_above(menu, at, align_right=False)
+
+    def _choose_device(self, kind: DeviceKind, device_id: str) -> None:
+        self._chosen[kind] = device_id
+        self._run(
+            self._engine.choose_device(kind, device_id),
+            on_error=partial(self._on_media_refused, kind),
+        )
+
+    def _open_more_menu(self, at: QPoint) -> None:
+        menu = Menu(self)
+        if self.width() < TIGHT_BELOW_PX:
+            menu.add_item(
+                "Files",
+                lambda: self.open_panel("files"),
+                icon="folder-open",
+                name="actionFiles",
+                shortcut="Ctrl+3",
+            )
+        menu.add_item(
+            "Invite people",
+            self.inviteRequested.emit,
+            icon="user-plus",
+            name="actionInvite",
+            shortcut="Ctrl+I",
+        )
+        full = bool(self.window().windowState() & Qt.WindowState.WindowFullScreen)
+        menu.add_item(
+            "Leave full screen" if full else "Full screen",
+            self.toggle_full_screen,
+            icon="corners-in" if full else "corners-out",
+            name="actionFullScreen",
+            shortcut="F11",
+        )
+        popup_above(menu, at, align_right=False)
+
+    def _open_person_menu(self, identity: str, at: QPoint) -> None:
+        person = self.roster.get(identity)
+        if person is None or person.is_me:
+            return
+        menu = Menu(self)
+        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        pinned = self.stage.is_pinned(identity)
+        menu.add_item(
+            "Unpin" if pinned else "Pin",
+            partial(self.stage.toggle_pin, identity),
+            icon="push-pin-slash" if pinned else "push-pin",
+            name="actionPin",
+        )
+        menu.add_item(
+            f"Send a file to {person.name}",
+            partial(self._choose_files, identity),
+            icon="file-arrow-up",
+            name="actionSendFile",
+        )
+        menu.popup(at)
+
+    # -- files dragged over the window --------------------------------------------------------
+
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
+        """Offer to take files."""
+        paths = _files_of(event.mimeData())
+        if not paths or self._is_reconnecting:
+            event.ignore()
+            return
+        event.acceptProposedAction()
+        self.overlay.open_(_count_text(len(paths)))
+        self._run(asyncio.to_thread(_total_size, paths), on_done=partial(self._say_size, paths))
+
+    def _say_size(self, paths: list[Path], size_bytes: int) -> None:
+        if size_bytes:
+            self.overlay.set_detail(f"{_count_text(len(paths))} · {size_label(size_bytes)}")
+
+    def dragMoveEvent(self, event: QDragMoveEvent) -> None:
+        """Light the tile under the pointer."""
+        tile = self._tile_under(event.position().toPoint())
+        name = tile.person.name if tile is not None else ""
+        self.overlay.set_target(name, QRectF(tile.geometry()) if tile is not None else None)
+        self._light(tile)
+        event.acceptProposedAction()
+
+    def dragLeaveEvent(self, event: QDragLeaveEvent) -> None:
+        """The files went elsewhere."""
+        super().dragLeaveEvent(event)
+        self._end_drag()
+
+    def dropEvent(self, event: QDropEvent) -> None:
+        """Send them."""
+        paths = _files_of(event.mimeData())
+        tile = self._tile_under(event.position().toPoint())
+        to = tile.person.identity if tile is not None else ""
+        self._end_drag()
+        if paths:
+            event.acceptProposedAction()
+            self.send_files(paths, to)
+
+    def _end_drag(self) -> None:
+        self.overlay.close_()
+        self._light(None)
+
+    def _light(self, lit: VideoTile | None) -> None:
+        for identity in self.stage.shown:
+            tile = self.stage.tile(identity)
+            if tile is not None:
+                tile.set_lit(tile is lit)
+
+    def _tile_under(self, at: QPoint) -> VideoTile | None:
+        return self.stage.tile_at(self.stage.mapFrom(self, at))
+
+    # -- keyboard and size --------------------------------------------------------------------
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Space talks, Page keys turn pages, Esc closes the top layer."""
+        key = event.key()
+        if key == Qt.Key.Key_Space and not event.isAutoRepeat() and self._may_talk():
+            self._talking = True
+            self._run(self._engine.set_push_to_talk(True))
+        elif key == Qt.Key.Key_Escape:
+            self._close_top_layer()
+        elif key in (Qt.Key.Key_PageUp, Qt.Key.Key_PageDown):
+            self.stage.turn_page(-1 if key == Qt.Key.Key_PageUp else 1)
+        else:
+            super().keyPressEvent(event)
+
+    def keyReleaseEvent(self, event: QKeyEvent) -> None:
+        """Letting go of Space mutes again."""
+        if event.key() == Qt.Key.Key_Space and not event.isAutoRepeat() and self._talking:
+            self._stop_talking()
+        else:
+            super().keyReleaseEvent(event)
+
+    def changeEvent(self, event: QEvent) -> None:
+        """A window that loses the keyboard never sees the release of Space."""
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.ActivationChange and self._talking:
+            self._stop_talking()
+
+    def _stop_talking(self) -> None:
+        self._talking = False
+        self._run(self._engine.set_push_to_talk(False))
+
+    def _may_talk(self) -> bool:
+        if self._mic_on or self._talking:
+            return False
+        focused = self.focusWidget()
+        taken = (QLineEdit, QPlainTextEdit, QAbstractItemView)
+        if isinstance(focused, taken):
+            return False
+        return not isinstance(focused, QAbstractButton) or isinstance(focused, VideoTile)
+
+    def _close_top_layer(self) -> None:
+        window = self.window()
+        if self._panel_open:
+            self.close_panel()
+        elif window.windowState() & Qt.WindowState.WindowFullScreen:
+            self.toggle_full_screen()
+
+    def _focus_region(self, step: int) -> None:
+        regions: list[tuple[QWidget, QWidget]] = [
+            (self.top_bar, self.top_bar.invite),
+            (self.stage, self.stage),
+            (self.control_bar, self.control_bar.mic.button),
+        ]
+        if self.banner.isVisible():
+            regions.insert(0, (self.banner, self.banner))
+        if self._panel_open:
+            tab = self.panel.tabs[self._panel_open]
+            regions.insert(len(regions) - 1, (self.panel, tab))
+        focused = self.focusWidget()
+        at = next(
+            (
+                number
+                for number, (region, _) in enumerate(regions)
+                if focused is not None and (region is focused or region.isAncestorOf(focused))
+            ),
+            -1 if step > 0 else 0,
+        )
+        target = regions[(at + step) % len(regions)][1]
+        if target is self.banner:
+            target = next(iter(self.banner.findChildren(QAbstractButton)), target)
+        target.setFocus(Qt.FocusReason.ShortcutFocusReason)
+
+    def _padding(self) -> int:
+        return 12 if self.width() >= DOCKED_FROM_PX else 8
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Follow the breakpoints."""
+        super().resizeEvent(event)
+        compact = self.width() < DOCKED_FROM_PX
+        tight = self.width() < TIGHT_BELOW_PX
+        self.control_bar.set_compact(compact)
+        self.control_bar.set_tight(tight)
+        self.stage.set_compact(compact)
+        # The rows have their new sizes only after the layout ran.
+        layout = self.layout()
+        if layout is not None:
+            layout.activate()
+        self._place_panel()
+        middle = self._middle.layout()
+        if middle is not None:
+            middle.activate()
+        self.banner.place(self.stage.width(), self._padding())
+        if self.overlay.isVisible():
+            self.overlay.setGeometry(self.stage.rect())
+
+
+def _files_of(mime: QMimeData) -> list[Path]:
+    return [Path(url.toLocalFile()) for url in mime.urls() if url.isLocalFile()]
+
+
+def _count_text(count: int) -> str:
+    return "1 file" if count == 1 else f"{count} files"
+
+
+def _total_size(paths: Sequence[Path]) -> int:
+    """Size of what is dragged; runs on a worker, since a network folder may take its time."""
+    total = 0
+    for path in paths:
+        try:
+            total += path.stat().st_size
+        except OSError:
+            return 0
+    return total
+
+
+def _open_folder(folder: Path) -> None:
+    QDesktopServices.openUrl(QUrl.fromLocalFile(str(folder)))
+
+
+def _refusal_text(reason: Reason) -> str:
+    match reason:
+        case Reason.DENIED | Reason.REFUSED:
+            return typeset("The meeting doesn't allow it.")
+        case Reason.NO_ROUTE | Reason.TIMEOUT:
+            return "The meeting did not answer. Try again in a moment."
+        case _:
+            return "Try again in a moment."
