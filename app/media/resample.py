@@ -1,58 +1,59 @@
-"""Change the rate and the channels of a running sound."""
+"""Sound at another sample rate, piece by piece without seams."""
 
 from __future__ import annotations
-
-from fractions import Fraction
 
 import av
 import numpy as np
 
-from app.media.frames import SAMPLE_RATE_HZ, Pcm
+from app.media.frames import Pcm
 
 
 class Resampler:
-    """Converts blocks of any length; keeps its filter's state between them.
+    """Converts a stream of pieces; the same number of channels comes out."""
 
-    Output comes a little later than input, so one call may return fewer samples than the ratio
-    says and the next one more. Used by one thread at a time.
-    """
-
-    def __init__(
-        self,
-        from_hz: int,
-        from_channels: int,
-        to_hz: int = SAMPLE_RATE_HZ,
-        to_channels: int = 1,
-    ) -> None:
-        self._from_hz = from_hz
-        self._from_channels = from_channels
-        self._to_channels = to_channels
+    def __init__(self, input_rate_hz: int, output_rate_hz: int, channels: int) -> None:
+        if channels not in (1, 2):
+            raise ValueError(f"{channels} channels")
+        self._input_rate_hz = input_rate_hz
+        self._channels = channels
+        self._layout = "mono" if channels == 1 else "stereo"
         self._pts = 0
-        self._same = (from_hz, from_channels) == (to_hz, to_channels)
-        self._resampler = av.AudioResampler("s16", _layout(to_channels), to_hz)
+        self._is_plain = input_rate_hz == output_rate_hz
+        self._resampler = av.AudioResampler(format="s16", layout=self._layout, rate=output_rate_hz)
 
-    def convert(self, pcm: Pcm) -> Pcm:
-        """Convert the next block, shape `[samples, channels]`."""
-        if self._same or not pcm.size:
+    def push(self, pcm: Pcm) -> Pcm:
+        """Convert more sound; some of it may stay inside for later."""
+        if self._is_plain or not len(pcm):
             return pcm
         packed = np.ascontiguousarray(pcm, dtype=np.int16).reshape(1, -1)
-        frame = av.AudioFrame.from_ndarray(
-            packed, format="s16", layout=_layout(self._from_channels)
-        )
-        frame.sample_rate = self._from_hz
+        frame = av.AudioFrame.from_ndarray(packed, format="s16", layout=self._layout)
+        frame.sample_rate = self._input_rate_hz
         frame.pts = self._pts
-        frame.time_base = Fraction(1, self._from_hz)
-        self._pts += pcm.shape[0]
-        parts = [
-            converted.to_ndarray().reshape(-1, self._to_channels)
-            for converted in self._resampler.resample(frame)
-        ]
-        if not parts:
-            return np.zeros((0, self._to_channels), np.int16)
-        return np.concatenate(parts).astype(np.int16, copy=False)
+        self._pts += len(pcm)
+        return self._collect(self._resampler.resample(frame))
+
+    def flush(self) -> Pcm:
+        """Return what is still inside."""
+        if self._is_plain or self._pts == 0:
+            return np.zeros((0, self._channels), np.int16)
+        return self._collect(self._resampler.resample(None))
+
+    def _collect(self, frames: list[av.AudioFrame]) -> Pcm:
+        pieces = [frame.to_ndarray().reshape(-1, self._channels) for frame in frames]
+        if not pieces:
+            return np.zeros((0, self._channels), np.int16)
+        joined: Pcm = np.concatenate(pieces).astype(np.int16, copy=False)
+        return joined
 
 
-def _layout(channels: int) -> str:
-    if channels not in (1, 2):
-        raise ValueError(f"{channels} channels")
-    return "mono" if channels == 1 else "stereo"
+def to_channels(pcm: Pcm, channels: int) -> Pcm:
+    """Mix down to mono or repeat to stereo."""
+    have = pcm.shape[1]
+    if have == channels:
+        return pcm
+    if channels == 1:
+        mixed: Pcm = pcm.astype(np.int32).mean(axis=1, keepdims=True).astype(np.int16)
+        return mixed
+    if have == 1:
+        return np.repeat(pcm, channels, axis=1)
+    return np.repeat(to_channels(pcm, 1), channels, axis=1)

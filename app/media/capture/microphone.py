@@ -99,7 +99,7 @@ class MicrophoneInput:
         self._arrived.set()
 
     def _run(self, thread: MediaThread) -> None:
-        resampler = Resampler(self._rate_hz, 1)
+        resampler = Resampler(self._rate_hz, SAMPLE_RATE_HZ, 1)
         waiting = np.zeros((0, 1), np.int16)
         while not thread.stopping.is_set():
             if not self._arrived.wait(SILENT_DRIVER_S):
@@ -108,7 +108,7 @@ class MicrophoneInput:
             self._arrived.clear()
             recorded = np.empty((self._ring.level, 1), np.int16)
             self._ring.read_into(recorded)
-            waiting = np.concatenate((waiting, resampler.convert(recorded)))
+            waiting = np.concatenate((waiting, resampler.push(recorded)))
             while waiting.shape[0] >= BLOCK_SAMPLES and not thread.stopping.is_set():
                 block, waiting = waiting[:BLOCK_SAMPLES], waiting[BLOCK_SAMPLES:]
                 self._on_pcm(self._processor.process(block))

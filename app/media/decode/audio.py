@@ -24,7 +24,8 @@ from app.protocol.rtp.encoded import AudioPacket
 
 CAPACITY_PACKETS = 150
 PAUSE_S = 0.240
-SLACK_S = 0.020  # how far delay may stray from the target before sound is stretched
+SLACK_S = 0.020  # how far above the target the delay may stray before sound is shortened
+SHORTFALL_S = 0.005  # and below it, where packets begin to come too late
 CATCH_UP_S = 0.250  # beyond the target by this much, packets are skipped, not hurried
 RESTART_SEQ_STEP = 1_000
 RESTART_DRIFT_S = 3.0
@@ -236,7 +237,7 @@ class AudioReceiveStream:
             return np.zeros((0, self.channels), np.int16)
         if excess_s > SLACK_S:
             stretched = stretch.shorten(pcm, urgent=excess_s > 5 * SLACK_S)
-        elif excess_s < -SLACK_S:
+        elif excess_s < -SHORTFALL_S:
             stretched = stretch.lengthen(pcm)
         else:
             return pcm

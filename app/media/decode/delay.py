@@ -1,7 +1,7 @@
 """How much later than the fastest packet sound should be played.
 
 Every packet's transit is compared with the quickest of the last seconds. The target is the
-excess that 99 of 100 recent packets stayed below, plus one block. Times are arguments.
+excess that 99 of 100 recent packets stayed below, plus a margin. Times are arguments.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ WARM_UP_PACKETS = 100
 START_TARGET_S = 0.060
 LEAST_TARGET_S = 0.020
 MOST_TARGET_S = 0.400
-MARGIN_S = 0.010
+MARGIN_S = 0.015  # a packet is decoded up to one block before it is heard
 QUANTILE = 0.99
 REFRESH_PACKETS = 5
 

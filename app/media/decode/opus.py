@@ -28,6 +28,7 @@ log = structlog.get_logger(__name__)
 
 MAX_PACKET_SAMPLES = 5_760  # 120 ms, RFC 6716 section 3.2.5
 CONCEAL_FADE_SAMPLES = 4_800
+CELT_ONLY_CONFIG = 16
 
 
 def packet_samples(payload: bytes) -> int:
@@ -144,8 +145,15 @@ class LibOpusDecoder:
         return pcm
 
     def recover(self, next_payload: bytes, samples: int) -> Pcm | None:
-        """Decode the copy of a lost packet; libopus conceals when there is none."""
-        return self._call(next_payload, samples, fec=True)
+        """Decode the copy of a lost packet, or return None when its successor has none."""
+        return self._call(next_payload, samples, fec=True) if self._has_copy(next_payload) else None
+
+    def _has_copy(self, payload: bytes) -> bool:
+        # Asked for a copy that is not there, libopus conceals without saying so.
+        if payload[0] >> 3 >= CELT_ONLY_CONFIG:
+            return False
+        ask = getattr(self._library, "opus_packet_has_lbrr", None)  # since libopus 1.5
+        return ask is None or ask(payload, len(payload)) == 1
 
     def conceal(self, samples: int) -> Pcm:
         """Let libopus go on without a packet; it fades out by itself."""

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any, Protocol
 
-import numpy as np
 import structlog
 
 from app.media import portaudio
@@ -15,7 +14,7 @@ from app.media.frames import BLOCK_SAMPLES, SAMPLE_RATE_HZ, Pcm
 from app.media.play.clock import BlockClock
 from app.media.play.mixer import Mixer
 from app.media.process.processor import AudioProcessor, PassThrough
-from app.media.resample import Resampler
+from app.media.resample import Resampler, to_channels
 from app.media.ring import PcmRing
 from app.media.threads import MediaThread
 from app.runtime.errors import Reason, WorldError
@@ -137,13 +136,13 @@ class SpeakerOutput:
 
     def _feed(self, thread: MediaThread) -> None:
         channels = self._ring_channels()
-        resampler = Resampler(SAMPLE_RATE_HZ, channels, self._rate_hz, channels)
+        resampler = Resampler(SAMPLE_RATE_HZ, self._rate_hz, channels)
         ahead = int(AHEAD_S * self._rate_hz)
         while not thread.stopping.is_set():
             while self._ring.level < ahead and not thread.stopping.is_set():
                 mixed = self._mixer.pull(BLOCK_SAMPLES)
                 self._processor.note_played(mixed)
-                self._ring.write(resampler.convert(_as_channels(mixed, channels)))
+                self._ring.write(resampler.push(to_channels(mixed, channels)))
             self._hungry.clear()
             if self._ring.level < ahead:
                 continue
@@ -168,13 +167,6 @@ class SpeakerOutput:
         if stream is not None:
             stream.close(ignore_errors=True)
             portaudio.stream_closed()
-
-
-def _as_channels(stereo: Pcm, channels: int) -> Pcm:
-    if channels == CHANNELS:
-        return stereo
-    mono: Pcm = stereo.mean(axis=1, keepdims=True).astype(np.int16)
-    return mono
 
 
 def open_output(
