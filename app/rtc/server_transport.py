@@ -33,6 +33,7 @@ from app.runtime.tasks import TaskOwner, spawn
 log = structlog.get_logger(__name__)
 
 HANDSHAKE_TIMEOUT_S = 60.0
+PEER_CLOSED = "peer closed"
 _WATCH_INTERVAL_S = 1.0
 # Above this the reader of a lossy channel is too slow for the news to be news.
 _LOSSY_BUFFER_BYTES = 256 << 10
@@ -253,7 +254,7 @@ class ServerTransport:
         self._watch = self._loop.call_later(_WATCH_INTERVAL_S, self._check_alive)
 
     def _on_dtls_closed(self) -> None:
-        self._fail("peer closed")
+        self._fail(PEER_CLOSED)
 
     def _fail(self, reason: str) -> None:
         if self._has_failed or self._is_closed:

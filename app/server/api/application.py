@@ -1,0 +1,71 @@
+"""The HTTP side of the server: routes, CORS, and refusals as plain text.
+
+`/rtc` and `/rtc/validate` answer a plain 404 (with CORS, or a browser would take it for an
+unreachable server): older clients then know that there is only v1 here.
+"""
+
+from __future__ import annotations
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from app.runtime.tasks import TaskOwner
+from app.server.api.auth import HttpRefusal
+from app.server.api.door import Door
+from app.server.api.room_service import RoomService
+from app.server.api.signal_socket import SignalSocket
+from app.server.config import ServerConfig
+from app.server.room.rooms import Rooms
+
+# An uncompressed join request carries an offer of 13 kB and more in the request line.
+MAX_REQUEST_LINE_BYTES = 256 * 1024
+MAX_BODY_BYTES = 1024 * 1024
+_CORS = {"Access-Control-Allow-Origin": "*", "Vary": "Origin"}
+_PREFLIGHT = {
+    **_CORS,
+    "Access-Control-Allow-Headers": "*, Authorization",
+    "Access-Control-Allow-Methods": "GET, POST, PATCH, OPTIONS",
+    "Access-Control-Max-Age": "600",
+}
+
+
+@web.middleware
+async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
+    if request.method == "OPTIONS":
+        return web.Response(status=204, headers=_PREFLIGHT)
+    try:
+        response = await handler(request)
+    except HttpRefusal as refusal:
+        response = web.Response(status=refusal.status, text=refusal.text)
+    except web.HTTPException as error:
+        response = web.Response(status=error.status, text=f"{error.status} {error.reason}\n")
+    if not response.prepared:
+        response.headers.update(_CORS)
+    return response
+
+
+async def _root(_request: web.Request) -> web.Response:
+    return web.Response(text="OK")
+
+
+async def _not_here(_request: web.Request) -> web.Response:
+    return web.Response(status=404)
+
+
+def build_application(config: ServerConfig, rooms: Rooms, tasks: TaskOwner) -> web.Application:
+    """Return the routes; the door only where it is wanted."""
+    application = web.Application(middlewares=[_answer], client_max_size=MAX_BODY_BYTES)
+    signal = SignalSocket(config, rooms, tasks)
+    service = RoomService(config, rooms)
+    routes = application.router
+    routes.add_get("/", _root)
+    routes.add_get("/rtc", _not_here)
+    routes.add_get("/rtc/validate", _not_here)
+    routes.add_get("/rtc/v1", signal.handle_socket)
+    routes.add_get("/rtc/v1/validate", signal.handle_validate)
+    routes.add_route("*", "/twirp/livekit.{service}/{method}", service.handle)
+    if config.door:
+        door = Door(config, rooms)
+        routes.add_get("/lanai/v1/rooms/{room}", door.handle_room)
+        routes.add_post("/lanai/v1/join", door.handle_join)
+    return application

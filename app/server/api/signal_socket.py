@@ -1,0 +1,174 @@
+"""The v1 signalling socket: checks before the upgrade, then frames until one side leaves.
+
+Refusals are sent as plain HTTP answers, because a client reads them again from the
+`validate` twin of the same address. A frame that does not decode, or an offer that makes no
+sense, is one line in the log and nothing else: the session goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+import structlog
+from aiohttp import WSMsgType, web
+from livekit.protocol import models, rtc
+
+from app.protocol.errors import ProtocolError
+from app.protocol.signal_server import (
+    MAX_FRAME_BYTES,
+    decode_join_request,
+    decode_request,
+    encode_response,
+    leave_response,
+)
+from app.protocol.token import Claims
+from app.runtime.tasks import TaskOwner, spawn
+from app.server.api.auth import HttpRefusal, joining_claims
+from app.server.config import ServerConfig
+from app.server.room.participant import Participant
+from app.server.room.rooms import Rooms
+
+log = structlog.get_logger(__name__)
+
+HEARTBEAT_S = 20.0
+# A client that takes nothing for this much is not coming back.
+MAX_QUEUED_BYTES = 8 * 1024 * 1024
+
+
+class SignalConnection:
+    """The writing half of one socket: messages are queued and leave in their order."""
+
+    def __init__(self, socket: web.WebSocketResponse) -> None:
+        self.as_json = False
+        self._socket = socket
+        self._queue: deque[bytes | str] = deque()
+        self._queued_bytes = 0
+        self._wake = asyncio.Event()
+        self._is_closing = False
+
+    def send(self, response: rtc.SignalResponse) -> None:
+        """Queue one message; a client that does not read is cut off."""
+        if self._is_closing:
+            return
+        frame = encode_response(response, as_json=self.as_json)
+        self._queue.append(frame)
+        self._queued_bytes += len(frame)
+        if self._queued_bytes > MAX_QUEUED_BYTES:
+            log.warning("signalling client does not read")
+            self._queue.clear()
+            self._is_closing = True
+        self._wake.set()
+
+    def close(self) -> None:
+        """Send what is queued, then close."""
+        self._is_closing = True
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Write until closed; ends quietly when the client is gone."""
+        try:
+            while True:
+                while self._queue:
+                    frame = self._queue.popleft()
+                    self._queued_bytes -= len(frame)
+                    if isinstance(frame, str):
+                        await self._socket.send_str(frame)
+                    else:
+                        await self._socket.send_bytes(frame)
+                if self._is_closing:
+                    await self._socket.close()
+                    return
+                self._wake.clear()
+                await self._wake.wait()
+        except ConnectionError:
+            self._is_closing = True
+
+
+class SignalSocket:
+    """Handlers of `/rtc/v1` and `/rtc/v1/validate`."""
+
+    def __init__(self, config: ServerConfig, rooms: Rooms, tasks: TaskOwner) -> None:
+        self._config = config
+        self._rooms = rooms
+        self._tasks = tasks
+
+    async def handle_validate(self, request: web.Request) -> web.Response:
+        """Say what the socket would say, readable for clients that see no handshake status."""
+        self._check(request)
+        return web.Response(text="success")
+
+    async def handle_socket(self, request: web.Request) -> web.StreamResponse:
+        """Upgrade, join, and read frames until the end."""
+        if request.headers.get("Upgrade", "").lower() != "websocket":
+            return web.Response(status=404)
+        claims, join = self._check(request)
+        socket = web.WebSocketResponse(
+            max_msg_size=MAX_FRAME_BYTES, heartbeat=HEARTBEAT_S, compress=False
+        )
+        await socket.prepare(request)
+        connection = SignalConnection(socket)
+        writer = spawn(connection.run(), name="signal-writer", owner=self._tasks)
+        try:
+            if join.reconnect:
+                # Resuming is not offered: send the client round for a new session.
+                connection.send(
+                    leave_response(
+                        rtc.LeaveRequest.RECONNECT, models.DisconnectReason.STATE_MISMATCH
+                    )
+                )
+            else:
+                await self._serve(socket, connection, claims, join)
+        finally:
+            connection.close()
+            await writer
+        return socket
+
+    def _check(self, request: web.Request) -> tuple[Claims, rtc.JoinRequest]:
+        claims = joining_claims(request, self._config.keys)
+        try:
+            join = decode_join_request(request.query.get("join_request", ""))
+        except ProtocolError as error:
+            raise HttpRefusal(400, error.reason) from error
+        wants_metadata = bool(join.metadata or join.participant_attributes)
+        if wants_metadata and not claims.video.can_update_own_metadata:
+            raise HttpRefusal(401, "no permissions to access the room")
+        if self._is_full(claims):
+            raise HttpRefusal(503, "room is full")
+        return claims, join
+
+    def _is_full(self, claims: Claims) -> bool:
+        room = self._rooms.find(claims.video.room)
+        if room is None or room.by_identity(claims.identity) is not None:
+            return False
+        limits = [hosted.max_people for hosted in self._config.rooms if hosted.name == room.name]
+        return any(limit and room.snapshot().num_participants >= limit for limit in limits)
+
+    async def _serve(
+        self,
+        socket: web.WebSocketResponse,
+        connection: SignalConnection,
+        claims: Claims,
+        join: rtc.JoinRequest,
+    ) -> None:
+        room = self._rooms.get_or_create(claims.video.room)
+        participant = room.join(claims, join, connection)
+        try:
+            try:
+                room.start(participant, join)
+            except ProtocolError as error:
+                self._note(participant, error)
+            async for message in socket:
+                if message.type not in (WSMsgType.BINARY, WSMsgType.TEXT):
+                    break
+                if message.type is WSMsgType.TEXT:
+                    connection.as_json = True
+                try:
+                    participant.handle_request(decode_request(message.data))
+                except ProtocolError as error:
+                    self._note(participant, error)
+        finally:
+            participant.handle_signal_lost()
+
+    def _note(self, participant: Participant, error: ProtocolError) -> None:
+        log.warning("signal frame dropped", participant=participant.sid, reason=error.reason)

@@ -1,0 +1,107 @@
+"""What the server is told at start, by flags or as one JSON line on stdin.
+
+The line of `--config-stdin` (keys left out take the defaults below):
+
+    {"bind": ["127.0.0.1"], "port": 7880, "rtc_port": 7882, "keys": {"key": "secret"},
+     "webhooks": ["http://…"], "door": true,
+     "rooms": [{"name": "standup", "host_name": "Ada", "passcode": "", "max_people": 0}],
+     "empty_timeout_s": 300, "departure_timeout_s": 20}
+
+Port 0 takes any free port; the ready line says which. The first key pair signs what the server
+issues. `rooms` are known to the door before anybody has joined them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from app.protocol.errors import ProtocolError
+
+
+@dataclass(frozen=True)
+class HostedRoom:
+    """A room that the door lets people into; `max_people` 0 means no limit."""
+
+    name: str
+    host_name: str = ""
+    passcode: str = field(default="", repr=False)
+    max_people: int = 0
+
+
+@dataclass(frozen=True)
+class ServerConfig:
+    """Everything the server does not find out by itself."""
+
+    keys: Mapping[str, str] = field(repr=False)
+    bind: tuple[str, ...] = ("127.0.0.1",)
+    port: int = 7880
+    rtc_port: int = 7882
+    webhooks: tuple[str, ...] = ()
+    door: bool = False
+    rooms: tuple[HostedRoom, ...] = ()
+    empty_timeout_s: int = 300
+    departure_timeout_s: int = 20
+
+    @property
+    def signing_pair(self) -> tuple[str, str]:
+        """The key and secret that sign refreshed tokens and webhooks."""
+        return next(iter(self.keys.items()))
+
+
+_TYPES: dict[str, type | tuple[type, ...]] = {
+    "keys": dict,
+    "bind": list,
+    "port": int,
+    "rtc_port": int,
+    "webhooks": list,
+    "door": bool,
+    "rooms": list,
+    "empty_timeout_s": int,
+    "departure_timeout_s": int,
+}
+
+
+def config_from_json(line: str) -> ServerConfig:
+    """Read the line of `--config-stdin`; `ProtocolError` says what is wrong with it."""
+    try:
+        values = json.loads(line)
+    except ValueError as error:
+        raise ProtocolError("the configuration is not JSON") from error
+    if not isinstance(values, dict):
+        raise ProtocolError("the configuration is not a JSON object")
+    known = {item.name for item in fields(ServerConfig)}
+    chosen: dict[str, Any] = {}
+    for key, value in values.items():
+        if key not in known:
+            raise ProtocolError(f"unknown configuration key {key!r}")
+        if not isinstance(value, _TYPES[key]):
+            raise ProtocolError(f"configuration key {key!r} has the wrong type")
+        chosen[key] = value
+    chosen["rooms"] = tuple(_hosted_room(room) for room in chosen.get("rooms", ()))
+    for key in ("bind", "webhooks"):
+        if key in chosen:
+            chosen[key] = _strings(key, chosen[key])
+    keys = chosen.get("keys") or {}
+    if not keys or not all(isinstance(secret, str) and secret for secret in keys.values()):
+        raise ProtocolError("the configuration has no key pair")
+    return ServerConfig(**chosen)
+
+
+def _strings(key: str, values: list[Any]) -> tuple[str, ...]:
+    if not values or not all(isinstance(value, str) for value in values):
+        raise ProtocolError(f"configuration key {key!r} is not a list of texts")
+    return tuple(values)
+
+
+def _hosted_room(values: Any) -> HostedRoom:
+    if not isinstance(values, dict) or not isinstance(values.get("name"), str):
+        raise ProtocolError("a room in the configuration has no name")
+    known = {item.name: item.type for item in fields(HostedRoom)}
+    for key, value in values.items():
+        wanted = int if known.get(key) == "int" else str
+        if key not in known or not isinstance(value, wanted):
+            raise ProtocolError(f"room key {key!r} is unknown or has the wrong type")
+    return HostedRoom(**values)

@@ -1,0 +1,40 @@
+"""Which changes of one's own name, metadata and attributes are accepted. Sans-IO."""
+
+from __future__ import annotations
+
+from livekit.protocol import models, rtc
+
+MAX_NAME_BYTES = 256
+MAX_METADATA_BYTES = 512 * 1024
+MAX_ATTRIBUTES_BYTES = 64 * 1024
+
+# Written by the server alone: it says who is host.
+RESERVED_ATTRIBUTES = frozenset({"lanai.role"})
+
+
+class MetadataRefusal(Exception):  # noqa: N818 - an answer, not a fault
+    """Why an update is refused; `reason` is of `RequestResponse.Reason`."""
+
+    def __init__(self, reason: int, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+
+
+def check_update(request: rtc.UpdateParticipantMetadata, current: models.ParticipantInfo) -> None:
+    """Raise `MetadataRefusal` unless the update may be applied to `current`."""
+    reasons = rtc.RequestResponse
+    if not current.permission.can_update_metadata:
+        raise MetadataRefusal(
+            reasons.NOT_ALLOWED, "does not have permission to update own metadata"
+        )
+    if RESERVED_ATTRIBUTES & set(request.attributes):
+        raise MetadataRefusal(reasons.NOT_ALLOWED, "attribute is written by the server")
+    if len(request.name.encode()) > MAX_NAME_BYTES:
+        raise MetadataRefusal(reasons.LIMIT_EXCEEDED, "exceeds name length limit")
+    if len(request.metadata.encode()) > MAX_METADATA_BYTES:
+        raise MetadataRefusal(reasons.LIMIT_EXCEEDED, "exceeds metadata size limit")
+    merged = {**current.attributes, **request.attributes}
+    size = sum(len(k.encode()) + len(v.encode()) for k, v in merged.items() if v)
+    if size > MAX_ATTRIBUTES_BYTES:
+        raise MetadataRefusal(reasons.LIMIT_EXCEEDED, "exceeds attributes size limit")

@@ -1,0 +1,608 @@
+"""One session of one person in a room: signalling, its peer connection, uplinks and downlinks.
+
+A participant knows nothing of the others. What concerns them goes up through `RoomEvents`; what
+they do comes down as method calls of the room. Lives on the server's loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import structlog
+from livekit.protocol import models, rtc
+
+from app.protocol import compat
+from app.protocol.answer import AnswerPlan, LocalTransport, build_answer
+from app.protocol.errors import ProtocolError
+from app.protocol.sdp import SessionDescription, parse_sdp
+from app.protocol.signal_server import leave_response
+from app.protocol.token import Claims
+from app.rtc.server_transport import PEER_CLOSED, ServerTransport, TransportObserver
+from app.server.room.data_router import RELIABLE, DataSender
+from app.server.room.identifiers import fresh_id, fresh_ssrc, fresh_track_id
+from app.server.room.metadata import MetadataRefusal, check_update
+from app.server.room.permissions import SubscriptionRules
+from app.server.room.publication import Publication
+from app.server.room.publisher import Publisher, PublisherEvents, source_is_allowed
+from app.server.room.subscriber import Subscriber
+from app.server.tracks.media import ParticipantMedia, RoomMedia
+
+log = structlog.get_logger(__name__)
+
+JOIN_TIMEOUT_S = 60.0
+# Nothing can be resumed yet, so a client whose socket is gone comes back as a new session. This
+# leaves it the time to do so without its picture disappearing in between.
+SIGNAL_GRACE_S = 5.0
+# A client that leaves closes its media at once; its `leave` may arrive a moment later.
+GOODBYE_GRACE_S = 1.0
+EARLY_DATA_BYTES = 100_000
+
+Reasons = models.DisconnectReason
+States = models.ParticipantInfo
+
+
+class SignalSink(Protocol):
+    """The far end of the signalling socket."""
+
+    def send(self, response: rtc.SignalResponse) -> None:
+        """Queue one message; never blocks, never raises."""
+
+    def close(self) -> None:
+        """Send what is queued, then close the socket."""
+
+
+class RoomEvents(Protocol):
+    """What the room does for its participants."""
+
+    def participant_changed(self, participant: Participant) -> None:
+        """Tell everybody."""
+
+    def participant_active(self, participant: Participant) -> None:
+        """Media flows."""
+
+    def participant_left(self, participant: Participant, reason: int) -> None:
+        """Remove it from the room."""
+
+    def claims_changed(self, participant: Participant) -> None:
+        """Hand out a token with the new claims."""
+
+    def track_announced(self, participant: Participant, publication: Publication) -> None:
+        """Tell everybody and subscribe those who want everything."""
+
+    def track_ended(self, participant: Participant, publication: Publication) -> None:
+        """Tell everybody and end the subscriptions."""
+
+    def track_subscribed(self, publication: Publication) -> None:
+        """Tell the publisher that somebody listens."""
+
+    def subscription_requested(
+        self, participant: Participant, track_sids: set[str], subscribe: bool
+    ) -> None:
+        """Subscribe or unsubscribe."""
+
+    def permissions_changed(self, participant: Participant) -> None:
+        """Look again who may subscribe to this participant's tracks."""
+
+    def settings_requested(
+        self, participant: Participant, request: rtc.UpdateTrackSettings
+    ) -> None:
+        """Apply what a subscriber wants of its downlinks."""
+
+    def data_received(self, participant: Participant, label: str, data: bytes) -> None:
+        """Route a data packet."""
+
+
+@dataclass
+class _EarlyData:
+    """Reliable packets for somebody whose channels are not open yet."""
+
+    packets: list[tuple[str, bytes]] = field(default_factory=list)
+    size_bytes: int = 0
+    is_open: bool = False
+
+
+class Participant(TransportObserver):
+    """State of one session; `info` is what others see of it."""
+
+    def __init__(
+        self,
+        claims: Claims,
+        request: rtc.JoinRequest,
+        *,
+        sink: SignalSink,
+        events: RoomEvents,
+        open_transport: Callable[[TransportObserver], ServerTransport],
+        room_media: RoomMedia,
+    ) -> None:
+        self.claims = claims
+        self.sink = sink
+        self.sid = fresh_id("PA_")
+        self.identity = claims.identity
+        self.client_info = request.client_info
+        self.settings = request.connection_settings
+        self.rules = SubscriptionRules()
+        self.info = _first_info(self.sid, claims, request)
+        self.is_closed = False
+        self.was_active = False
+        self._events = events
+        self._loop = asyncio.get_running_loop()
+        self._early = _EarlyData()
+        self._session_id = str(fresh_ssrc())
+        self._session_version = 0
+        self._remote_ufrag = ""
+        self._has_said_goodbye = False
+        self.transport = open_transport(self)
+        self._media = ParticipantMedia(self.transport, room_media, self.sid)
+        self.publisher = Publisher(
+            self.sid,
+            self._media,
+            PublisherEvents(
+                on_attached=self._on_track_attached,
+                on_live=self._on_track_live,
+                on_ended=self._on_track_ended,
+            ),
+        )
+        self.subscriber = Subscriber(
+            self._media,
+            request_sections=self._request_sections,
+            on_first_subscriber=events.track_subscribed,
+        )
+        grant = claims.video
+        self.data_sender = DataSender(
+            sid=self.sid,
+            identity=self.identity,
+            may_publish_data=grant.may_publish_data,
+            hidden=grant.hidden,
+            is_agent=self.info.kind == States.AGENT,
+        )
+        self._deadline = self._loop.call_later(JOIN_TIMEOUT_S, self._on_join_timeout)
+        self._grace: asyncio.TimerHandle | None = None
+
+    # --- facts
+
+    @property
+    def is_active(self) -> bool:
+        """Whether its peer connection is up."""
+        return self.info.state == States.ACTIVE
+
+    @property
+    def is_dependent(self) -> bool:
+        """Agents and recorders keep no room open."""
+        grant = self.claims.video
+        return grant.agent or grant.recorder or self.info.kind in (States.AGENT, States.EGRESS)
+
+    def snapshot(self) -> models.ParticipantInfo:
+        """Return a copy of what others see, tracks included."""
+        info = models.ParticipantInfo()
+        info.CopyFrom(self.info)
+        announced = [p for p in self.publisher.publications.values() if p.is_announced]
+        info.tracks.extend(publication.info for publication in announced)
+        info.is_publisher = bool(announced)
+        return info
+
+    def bump(self) -> None:
+        """Count a change: clients drop older versions."""
+        self.info.version += 1
+
+    # --- down from the room
+
+    def send(self, response: rtc.SignalResponse) -> None:
+        """Queue a message for the client."""
+        self.sink.send(response)
+
+    def send_data(self, label: str, data: bytes) -> None:
+        """Deliver a data packet, reliable ones even before the channel is open."""
+        if self.transport.send_data(label, data) or label != RELIABLE or self._early.is_open:
+            return
+        if self._early.size_bytes + len(data) <= EARLY_DATA_BYTES:
+            self._early.packets.append((label, data))
+            self._early.size_bytes += len(data)
+
+    def dismiss(self, action: int, reason: int) -> None:
+        """Tell the client to go and close its socket."""
+        self.send(leave_response(action, reason))  # type: ignore[arg-type]  # enums are ints
+        self.sink.close()
+
+    def close(self, reason: int) -> None:
+        """End media and tracks; the room closes the transport."""
+        if self.is_closed:
+            return
+        self.is_closed = True
+        self._deadline.cancel()
+        if self._grace is not None:
+            self._grace.cancel()
+        self.subscriber.close()
+        self.publisher.close()
+        self._media.close()
+        self.info.state = States.DISCONNECTED
+        self.info.disconnect_reason = reason  # type: ignore[assignment]  # enums are ints
+        self.bump()
+
+    # --- up from the socket
+
+    def handle_request(self, request: rtc.SignalRequest) -> None:
+        """Act on one message; `ProtocolError` when it makes no sense."""
+        if self.is_closed:
+            return
+        match request.WhichOneof("message"):
+            case "offer":
+                self.handle_offer(request.offer)
+            case "add_track":
+                self.handle_add_track(request.add_track)
+            case "mute":
+                self._handle_mute(request.mute)
+            case "subscription":
+                self._handle_subscription(request.subscription)
+            case "track_setting":
+                self._events.settings_requested(self, request.track_setting)
+            case "subscription_permission":
+                self.rules = SubscriptionRules.from_request(request.subscription_permission)
+                self._events.permissions_changed(self)
+            case "leave":
+                self._handle_leave(request.leave)
+            case "ping":
+                self.send(rtc.SignalResponse(pong=_now_ms()))
+            case "ping_req":
+                self.send(
+                    rtc.SignalResponse(
+                        pong_resp=rtc.Pong(
+                            last_ping_timestamp=request.ping_req.timestamp, timestamp=_now_ms()
+                        )
+                    )
+                )
+            case "update_metadata":
+                self._handle_metadata(request.update_metadata)
+            case "update_audio_track":
+                self._handle_audio_track(request.update_audio_track)
+            case "update_video_track":
+                self._handle_video_track(request.update_video_track)
+            case "publish_data_track_request":
+                self._refuse(
+                    rtc.RequestResponse(publish_data_track=request.publish_data_track_request)
+                )
+            case "unpublish_data_track_request":
+                self._respond(
+                    rtc.RequestResponse(unpublish_data_track=request.unpublish_data_track_request),
+                    rtc.RequestResponse.NOT_FOUND,
+                )
+            case "store_data_blob_request":
+                blob_id = request.store_data_blob_request.request_id
+                self._refuse(rtc.RequestResponse(request_id=blob_id))
+            case "get_data_blob_request":
+                blob_id = request.get_data_blob_request.request_id
+                self._refuse(rtc.RequestResponse(request_id=blob_id))
+            case "simulate":
+                self._handle_simulation(request.simulate)
+            case _:
+                # trickle: a lite agent learns addresses from checks. answer: v1 servers never
+                # offer. The rest is deprecated or only meant for a resume.
+                log.debug("signal request without effect", participant=self.sid)
+
+    def handle_signal_lost(self) -> None:
+        """The socket closed without `leave`: wait for the client's new session."""
+        if self.is_closed or self._grace is not None:
+            return
+        if not self.was_active or self._has_said_goodbye:
+            self._events.participant_left(self, Reasons.SIGNAL_CLOSE)
+            return
+        self._grace = self._loop.call_later(
+            SIGNAL_GRACE_S, self._events.participant_left, self, Reasons.SIGNAL_CLOSE
+        )
+
+    # --- negotiation
+
+    def handle_offer(self, description: rtc.SessionDescription) -> None:
+        """Answer an offer; a broken one raises `ProtocolError` and changes nothing."""
+        if description.type not in ("", "offer"):
+            raise ProtocolError("not an offer")
+        offer = parse_sdp(description.sdp)
+        self._start_transport(offer)
+        uplinks = self.publisher.handle_offer(offer)
+        downlinks = self.subscriber.handle_offer(offer)
+        self._session_version += 1
+        transport = self.transport
+        plan = AnswerPlan(
+            transport=LocalTransport(
+                transport.ufrag, transport.pwd, transport.fingerprint, transport.candidates
+            ),
+            session_id=self._session_id,
+            session_version=self._session_version,
+            uplinks=uplinks,
+            downlinks=downlinks,
+        )
+        answer = build_answer(offer, plan)
+        self.send(
+            rtc.SignalResponse(
+                answer=rtc.SessionDescription(
+                    type="answer",
+                    sdp=answer.to_text(),
+                    id=description.id,
+                    mid_to_track_id={mid: link.track_sid for mid, link in downlinks.items()},
+                )
+            )
+        )
+        self.subscriber.after_answer()
+
+    def _start_transport(self, offer: SessionDescription) -> None:
+        if not offer.media:
+            raise ProtocolError("offer without sections")
+        first = offer.media[0]
+        if not first.fingerprints or not first.ice_ufrag or not first.ice_pwd:
+            raise ProtocolError("offer without fingerprint or ICE credentials")
+        if self._remote_ufrag and first.ice_ufrag != self._remote_ufrag:
+            self.transport.restart_ice()
+        self._remote_ufrag = first.ice_ufrag
+        data = next((media for media in offer.media if media.is_application), None)
+        self.transport.set_remote(
+            fingerprints=first.fingerprints,
+            sctp_port=data.sctp_port if data is not None else None,
+            max_message_size=(data.max_message_size or 0) if data is not None else 0,
+        )
+
+    def _request_sections(self, audios: int, videos: int) -> None:
+        self.send(
+            rtc.SignalResponse(
+                media_sections_requirement=rtc.MediaSectionsRequirement(
+                    num_audios=audios, num_videos=videos
+                )
+            )
+        )
+
+    # --- tracks
+
+    def handle_add_track(self, request: rtc.AddTrackRequest) -> None:
+        """Promise a track sid, or say why not."""
+        echo = rtc.RequestResponse(add_track=request)
+        if not request.cid or request.type not in (models.TrackType.AUDIO, models.TrackType.VIDEO):
+            self._respond(echo, rtc.RequestResponse.UNSUPPORTED_TYPE)
+            return
+        if not source_is_allowed(self.info.permission, request.source):
+            self._refuse(echo)
+            return
+        if request.sid:
+            # A backup codec for an existing track: clients go on without it.
+            self._respond(echo, rtc.RequestResponse.UNSUPPORTED_TYPE)
+            return
+        if self.publisher.find_pending(request.cid) is not None:
+            self._respond(echo, rtc.RequestResponse.QUEUED)
+            return
+        is_video = request.type == models.TrackType.VIDEO
+        publication = self.publisher.add_track(
+            request,
+            fresh_track_id(request.type, request.source),
+            fresh_ssrc(),
+            fresh_ssrc() if is_video else None,
+        )
+        self.send(
+            rtc.SignalResponse(
+                track_published=rtc.TrackPublishedResponse(cid=request.cid, track=publication.info)
+            )
+        )
+        self.publisher.match_waiting(publication)
+
+    def _on_track_attached(self, publication: Publication) -> None:
+        if publication.kind == "audio" or publication.info.muted:
+            self._announce(publication)
+
+    def _on_track_live(self, publication: Publication) -> None:
+        if self.is_closed or publication.sid not in self.publisher.publications:
+            return
+        publication.note_live_layers(_now_us())
+        if publication.is_announced:
+            self.bump()
+            self._events.participant_changed(self)
+        else:
+            self._announce(publication)
+
+    def _announce(self, publication: Publication) -> None:
+        if publication.is_announced:
+            return
+        publication.is_announced = True
+        publication.note_live_layers(_now_us())
+        self.bump()
+        self._events.track_announced(self, publication)
+
+    def _on_track_ended(self, publication: Publication) -> None:
+        was_announced, publication.is_announced = publication.is_announced, False
+        if was_announced:
+            self.bump()
+            self._events.track_ended(self, publication)
+
+    def _handle_mute(self, request: rtc.MuteTrackRequest) -> None:
+        publication = self.publisher.publications.get(request.sid)
+        if publication is None:
+            self._respond(rtc.RequestResponse(mute=request), rtc.RequestResponse.NOT_FOUND)
+            return
+        if publication.info.muted == request.muted:
+            return
+        publication.info.muted = request.muted
+        if publication.uptrack is not None:
+            publication.uptrack.muted = request.muted
+        if publication.is_announced:
+            self.bump()
+            self._events.participant_changed(self)
+
+    def _handle_audio_track(self, request: rtc.UpdateLocalAudioTrack) -> None:
+        publication = self.publisher.publications.get(request.track_sid)
+        if publication is None:
+            echo = rtc.RequestResponse(update_audio_track=request)
+            self._respond(echo, rtc.RequestResponse.NOT_FOUND)
+            return
+        del publication.info.audio_features[:]
+        publication.info.audio_features.extend(request.features)
+        self.bump()
+        self._events.participant_changed(self)
+
+    def _handle_video_track(self, request: rtc.UpdateLocalVideoTrack) -> None:
+        publication = self.publisher.publications.get(request.track_sid)
+        if publication is None:
+            echo = rtc.RequestResponse(update_video_track=request)
+            self._respond(echo, rtc.RequestResponse.NOT_FOUND)
+            return
+        publication.info.width, publication.info.height = request.width, request.height
+        self.bump()
+        self._events.participant_changed(self)
+
+    # --- the rest
+
+    def _handle_subscription(self, request: rtc.UpdateSubscription) -> None:
+        track_sids = set(request.track_sids)
+        for tracks in request.participant_tracks:
+            track_sids.update(tracks.track_sids)
+        self._events.subscription_requested(self, track_sids, request.subscribe)
+
+    def _handle_leave(self, request: rtc.LeaveRequest) -> None:
+        reason = request.reason or Reasons.CLIENT_INITIATED
+        self._events.participant_left(self, reason)
+        self.sink.close()
+
+    def _handle_metadata(self, request: rtc.UpdateParticipantMetadata) -> None:
+        echo = rtc.RequestResponse(request_id=request.request_id, update_metadata=request)
+        try:
+            check_update(request, self.info)
+        except MetadataRefusal as refusal:
+            echo.message = refusal.message
+            self._respond(echo, refusal.reason)
+            return
+        for change in (self._change_name, self._change_metadata, self._change_attributes):
+            if change(request):
+                self.bump()
+                self._events.participant_changed(self)
+        self._events.claims_changed(self)
+        self._respond(echo, rtc.RequestResponse.OK)
+
+    def _change_name(self, request: rtc.UpdateParticipantMetadata) -> bool:
+        if not request.name or request.name == self.info.name:
+            return False
+        self.info.name = request.name
+        return True
+
+    def _change_metadata(self, request: rtc.UpdateParticipantMetadata) -> bool:
+        if not request.metadata or request.metadata == self.info.metadata:
+            return False
+        self.info.metadata = request.metadata
+        return True
+
+    def _change_attributes(self, request: rtc.UpdateParticipantMetadata) -> bool:
+        for key, value in request.attributes.items():
+            if value:
+                self.info.attributes[key] = value
+            else:
+                self.info.attributes.pop(key, None)
+        return bool(request.attributes)
+
+    def _handle_simulation(self, request: rtc.SimulateScenario) -> None:
+        match request.WhichOneof("scenario"):
+            case "leave_request_full_reconnect" | "node_failure":
+                self.dismiss(rtc.LeaveRequest.RECONNECT, Reasons.UNKNOWN_REASON)
+                self._events.participant_left(self, Reasons.MIGRATION)
+            case "server_leave":
+                self.dismiss(rtc.LeaveRequest.DISCONNECT, Reasons.SERVER_SHUTDOWN)
+                self._events.participant_left(self, Reasons.SERVER_SHUTDOWN)
+            case _:
+                log.debug("simulation is not offered", participant=self.sid)
+
+    def _refuse(self, echo: rtc.RequestResponse) -> None:
+        self._respond(echo, rtc.RequestResponse.NOT_ALLOWED)
+
+    def _respond(self, echo: rtc.RequestResponse, reason: int) -> None:
+        is_ok = reason == rtc.RequestResponse.OK
+        if is_ok and self.client_info.protocol < compat.OK_RESPONSE_PROTOCOL:
+            return
+        echo.reason = reason  # type: ignore[assignment]  # enums are ints
+        self.send(rtc.SignalResponse(request_response=echo))
+
+    # --- up from the transport (TransportObserver)
+
+    def on_connected(self) -> None:
+        """Media flows: the participant is in the meeting."""
+        if self.is_closed or self.is_active:
+            return
+        self._deadline.cancel()
+        self.was_active = True
+        self.info.state = States.ACTIVE
+        self.bump()
+        self._events.participant_active(self)
+
+    def on_failed(self, reason: str) -> None:
+        """The connection is gone for good: the client has to come back anew."""
+        if self.is_closed:
+            return
+        log.info("connection lost", participant=self.sid, reason=reason)
+        self._has_said_goodbye = reason == PEER_CLOSED
+        if not self._has_said_goodbye:
+            self._send_back()
+        elif self._grace is not None:
+            self._events.participant_left(self, Reasons.SIGNAL_CLOSE)
+        else:
+            self._grace = self._loop.call_later(GOODBYE_GRACE_S, self._send_back)
+
+    def _send_back(self) -> None:
+        self.dismiss(rtc.LeaveRequest.RECONNECT, Reasons.CONNECTION_TIMEOUT)
+        self._events.participant_left(self, Reasons.CONNECTION_TIMEOUT)
+
+    def on_data_open(self, label: str) -> None:
+        """Deliver what came too early."""
+        if label != RELIABLE or self._early.is_open:
+            return
+        self._early.is_open = True
+        for early_label, data in self._early.packets:
+            self.transport.send_data(early_label, data)
+        self._early.packets.clear()
+
+    def on_data(self, label: str, data: bytes) -> None:
+        """Pass a message up to be routed."""
+        if not self.is_closed:
+            self._events.data_received(self, label, data)
+
+    def _on_join_timeout(self) -> None:
+        self.dismiss(rtc.LeaveRequest.DISCONNECT, Reasons.JOIN_FAILURE)
+        self._events.participant_left(self, Reasons.JOIN_FAILURE)
+
+
+def _now_ms() -> int:
+    return int(time.time() * 1000)
+
+
+def _now_us() -> int:
+    return int(time.time() * 1_000_000)
+
+
+def _first_info(sid: str, claims: Claims, request: rtc.JoinRequest) -> models.ParticipantInfo:
+    grant = claims.video
+    now_ms = _now_ms()
+    kind_name = claims.kind.upper()
+    kinds = dict(models.ParticipantInfo.Kind.items())
+    info = models.ParticipantInfo(
+        sid=sid,
+        identity=claims.identity,
+        name=claims.name,
+        metadata=request.metadata or claims.metadata,
+        attributes={**claims.attributes, **request.participant_attributes},
+        state=States.JOINING,
+        joined_at=now_ms // 1000,
+        joined_at_ms=now_ms,
+        version=1,
+        kind=kinds.get(kind_name, States.STANDARD),
+        client_protocol=request.client_info.client_protocol,
+        capabilities=request.client_info.capabilities,
+        permission=models.ParticipantPermission(
+            can_subscribe=grant.may_subscribe,
+            can_publish=grant.may_publish,
+            can_publish_data=grant.may_publish_data,
+            hidden=grant.hidden,
+            recorder=grant.recorder,
+            agent=grant.agent,
+            can_update_metadata=grant.can_update_own_metadata,
+            can_subscribe_metrics=grant.can_subscribe_metrics,
+        ),
+    )
+    sources = dict(models.TrackSource.items())
+    info.permission.can_publish_sources.extend(
+        sources[name.upper()] for name in grant.can_publish_sources if name.upper() in sources
+    )
+    return info

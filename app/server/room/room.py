@@ -1,0 +1,398 @@
+"""One room: who is in it, who hears of what, who receives whose tracks and data.
+
+The room is where participants meet: it passes on updates (always before the answer that exposes a
+track: clients drop media of people they have not heard of), turns announcements into
+subscriptions, routes data, and reports its life to the webhooks. Lives on the server's loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import structlog
+from livekit.protocol import models, rtc
+
+from app.protocol.errors import ProtocolError
+from app.protocol.signal_server import ROOM_MIMES, join_response
+from app.protocol.token import Claims
+from app.rtc.server_transport import ServerTransport, TransportObserver
+from app.runtime.tasks import TaskOwner, spawn
+from app.server.room.data_router import DATA_TRACK, DataRouter
+from app.server.room.identifiers import fresh_id
+from app.server.room.participant import Participant, Reasons, SignalSink, States
+from app.server.room.publication import Publication
+from app.server.tracks.media import RoomMedia
+
+log = structlog.get_logger(__name__)
+
+ROOM_UPDATE_DELAY_S = 0.5
+
+
+class RoomReports(Protocol):
+    """Who is told what happens in rooms: the webhooks."""
+
+    def room_started(self, room: models.Room) -> None:
+        """A room exists."""
+
+    def room_finished(self, room: models.Room) -> None:
+        """A room is gone; nothing about it follows."""
+
+    def participant_joined(self, room: models.Room, info: models.ParticipantInfo) -> None:
+        """Media of somebody flows."""
+
+    def participant_left(
+        self, room: models.Room, info: models.ParticipantInfo, *, was_active: bool
+    ) -> None:
+        """Somebody is gone, or never came."""
+
+    def track_published(
+        self, room: models.Room, info: models.ParticipantInfo, track: models.TrackInfo
+    ) -> None:
+        """A track is announced."""
+
+    def track_unpublished(
+        self, room: models.Room, info: models.ParticipantInfo, track: models.TrackInfo
+    ) -> None:
+        """A track has ended."""
+
+
+@dataclass(frozen=True)
+class RoomServices:
+    """What a room needs of the server around it."""
+
+    node_id: str
+    open_transport: Callable[[TransportObserver], ServerTransport]
+    reports: RoomReports
+    refresh_token: Callable[[Claims, models.ParticipantInfo], str]
+    tasks: TaskOwner
+
+
+class Room:
+    """Everything that happens under one room name."""
+
+    def __init__(
+        self, name: str, services: RoomServices, *, empty_timeout_s: int, departure_timeout_s: int
+    ) -> None:
+        now_ms = int(time.time() * 1000)
+        self.info = models.Room(
+            sid=fresh_id("RM_"),
+            name=name,
+            empty_timeout=empty_timeout_s,
+            departure_timeout=departure_timeout_s,
+            creation_time=now_ms // 1000,
+            creation_time_ms=now_ms,
+            enabled_codecs=[models.Codec(mime=mime) for mime in ROOM_MIMES],
+        )
+        self.participants: dict[str, Participant] = {}
+        self.is_closed = False
+        self._services = services
+        self._router = DataRouter()
+        self._sif_trailer = secrets.token_bytes(24)
+        self._media = RoomMedia(speakers_changed=self._on_speakers)
+        self._loop = asyncio.get_running_loop()
+        self._created_s = self._loop.time()
+        self._last_left_s: float | None = None
+        self._had_people = False
+        self._update_timer: asyncio.TimerHandle | None = None
+        log.info("room started", room=self.info.sid)
+        services.reports.room_started(self.snapshot())
+
+    @property
+    def name(self) -> str:
+        """The room's name."""
+        return self.info.name
+
+    def snapshot(self) -> models.Room:
+        """Return a copy of the room's facts with current counts."""
+        people = [p for p in self.participants.values() if not p.is_dependent]
+        room = models.Room()
+        room.CopyFrom(self.info)
+        room.num_participants = len(people)
+        room.num_publishers = sum(1 for p in people if p.snapshot().is_publisher)
+        return room
+
+    def by_identity(self, identity: str) -> Participant | None:
+        """Return who is here under this identity."""
+        for participant in self.participants.values():
+            if participant.identity == identity:
+                return participant
+        return None
+
+    def is_over(self, now_s: float) -> bool:
+        """Whether the room has been empty for longer than it may be."""
+        if any(not p.is_dependent for p in self.participants.values()):
+            return False
+        if self._had_people and self._last_left_s is not None:
+            return now_s - self._last_left_s >= self.info.departure_timeout
+        return now_s - self._created_s >= self.info.empty_timeout
+
+    # --- joining and leaving
+
+    def join(self, claims: Claims, request: rtc.JoinRequest, sink: SignalSink) -> Participant:
+        """Let somebody in; an older session of the same identity has to go first."""
+        older = self.by_identity(claims.identity)
+        if older is not None:
+            older.dismiss(rtc.LeaveRequest.DISCONNECT, Reasons.DUPLICATE_IDENTITY)
+            self.participant_left(older, Reasons.DUPLICATE_IDENTITY)
+        participant = Participant(
+            claims,
+            request,
+            sink=sink,
+            events=self,
+            open_transport=self._services.open_transport,
+            room_media=self._media,
+        )
+        others = [p.snapshot() for p in self.participants.values() if not p.claims.video.hidden]
+        self.participants[participant.sid] = participant
+        self._had_people = self._had_people or not participant.is_dependent
+        participant.send(
+            join_response(
+                room=self.snapshot(),
+                participant=participant.snapshot(),
+                others=others,
+                node_id=self._services.node_id,
+                sif_trailer=self._sif_trailer,
+                can_publish=claims.video.may_publish,
+            )
+        )
+        participant.info.state = States.JOINED
+        self.claims_changed(participant)
+        self._broadcast_update(participant, to_self=False)
+        if participant.settings.auto_subscribe:
+            self._subscribe_to_all(participant)
+        self._schedule_room_update()
+        log.info("participant joined", room=self.info.sid, participant=participant.sid)
+        return participant
+
+    def start(self, participant: Participant, request: rtc.JoinRequest) -> None:
+        """Act on what came with the join request: tracks, and the first offer."""
+        for add_track in request.add_track_requests:
+            participant.handle_add_track(add_track)
+        if request.HasField("publisher_offer") and request.publisher_offer.sdp:
+            participant.handle_offer(request.publisher_offer)
+
+    def participant_left(self, participant: Participant, reason: int) -> None:
+        """Remove somebody, end the tracks, tell the others."""
+        if self.participants.pop(participant.sid, None) is None:
+            return
+        participant.close(reason)
+        participant.sink.close()
+        self._last_left_s = self._loop.time()
+        self._broadcast_update(participant, to_self=False)
+        self._services.reports.participant_left(
+            self.snapshot(), participant.snapshot(), was_active=participant.was_active
+        )
+        spawn(participant.transport.close(), name="close-transport", owner=self._services.tasks)
+        self._schedule_room_update()
+        log.info(
+            "participant left",
+            room=self.info.sid,
+            participant=participant.sid,
+            reason=models.DisconnectReason.Name(reason),  # type: ignore[arg-type]  # enums are ints
+        )
+
+    def close(self, reason: int) -> None:
+        """Send everybody away and end the room."""
+        if self.is_closed:
+            return
+        self.is_closed = True
+        for participant in list(self.participants.values()):
+            participant.dismiss(rtc.LeaveRequest.DISCONNECT, reason)
+            self.participant_left(participant, reason)
+        if self._update_timer is not None:
+            self._update_timer.cancel()
+        self._media.close()
+        log.info("room finished", room=self.info.sid)
+        self._services.reports.room_finished(self.snapshot())
+
+    # --- what participants report (RoomEvents)
+
+    def participant_changed(self, participant: Participant) -> None:
+        """Tell everybody, the participant included."""
+        self._broadcast_update(participant, to_self=True)
+
+    def participant_active(self, participant: Participant) -> None:
+        """Media flows."""
+        self._broadcast_update(participant, to_self=True)
+        self._services.reports.participant_joined(self.snapshot(), participant.snapshot())
+
+    def claims_changed(self, participant: Participant) -> None:
+        """Send a token that carries the claims as they are now."""
+        token = self._services.refresh_token(participant.claims, participant.info)
+        participant.send(rtc.SignalResponse(refresh_token=token))
+
+    def refresh_tokens(self) -> None:
+        """Give everybody a token that lasts."""
+        for participant in self.participants.values():
+            self.claims_changed(participant)
+
+    def track_announced(self, participant: Participant, publication: Publication) -> None:
+        """Tell everybody, then subscribe those who want everything."""
+        self._broadcast_update(participant, to_self=True)
+        self._services.reports.track_published(
+            self.snapshot(), participant.snapshot(), publication.info
+        )
+        for other in self.participants.values():
+            if other.settings.auto_subscribe:
+                self._subscribe(other, participant, publication)
+        self._schedule_room_update()
+
+    def track_ended(self, participant: Participant, publication: Publication) -> None:
+        """Tell everybody and end the subscriptions."""
+        self._broadcast_update(participant, to_self=not participant.is_closed)
+        for other in self.participants.values():
+            other.subscriber.unsubscribe(publication.sid)
+        self._services.reports.track_unpublished(
+            self.snapshot(), participant.snapshot(), publication.info
+        )
+        self._schedule_room_update()
+
+    def track_subscribed(self, publication: Publication) -> None:
+        """Tell the publisher that somebody listens: agents wait for it."""
+        publisher = self.participants.get(publication.publisher_sid)
+        if publisher is not None:
+            publisher.send(
+                rtc.SignalResponse(track_subscribed=rtc.TrackSubscribed(track_sid=publication.sid))
+            )
+
+    def subscription_requested(
+        self, participant: Participant, track_sids: set[str], subscribe: bool
+    ) -> None:
+        """Subscribe to announced tracks, or stop."""
+        known = self._publications()
+        for track_sid in track_sids:
+            if not subscribe:
+                participant.subscriber.unsubscribe(track_sid)
+            elif track_sid in known:
+                self._subscribe(participant, *known[track_sid])
+
+    def permissions_changed(self, participant: Participant) -> None:
+        """Take tracks away from those who may no longer have them, and give them back."""
+        for publication in participant.publisher.publications.values():
+            for other in self.participants.values():
+                if other is participant or not publication.is_announced:
+                    continue
+                allowed = self._may_subscribe(other, participant, publication)
+                has_it = publication.sid in other.subscriber.track_sids
+                if has_it and not allowed:
+                    other.subscriber.unsubscribe(publication.sid)
+                    self._send_permission(other, participant, publication, allowed=False)
+                elif allowed and not has_it and other.settings.auto_subscribe:
+                    self._send_permission(other, participant, publication, allowed=True)
+                    other.subscriber.subscribe(publication)
+
+    def settings_requested(
+        self, participant: Participant, request: rtc.UpdateTrackSettings
+    ) -> None:
+        """Apply what a subscriber wants of its downlinks."""
+        known = {sid: publication for sid, (_, publication) in self._publications().items()}
+        participant.subscriber.apply_settings(request, known)
+
+    def data_received(self, participant: Participant, label: str, data: bytes) -> None:
+        """Route a data packet to whom it is for."""
+        if label == DATA_TRACK:
+            # Publishing one is refused, so nobody subscribes to it.
+            return
+        people = {p.identity: p.sid for p in self.participants.values()}
+        try:
+            routed = self._router.route(participant.data_sender, label, data, people)
+        except ProtocolError as error:
+            log.warning("data packet dropped", participant=participant.sid, reason=error.reason)
+            return
+        if routed is None:
+            return
+        for sid in routed.to:
+            self.participants[sid].send_data(routed.label, routed.data)
+
+    # --- inside
+
+    def _publications(self) -> Mapping[str, tuple[Participant, Publication]]:
+        return {
+            publication.sid: (participant, publication)
+            for participant in self.participants.values()
+            for publication in participant.publisher.publications.values()
+            if publication.is_announced
+        }
+
+    def _subscribe_to_all(self, participant: Participant) -> None:
+        for publisher, publication in self._publications().values():
+            self._subscribe(participant, publisher, publication)
+
+    def _subscribe(
+        self, subscriber: Participant, publisher: Participant, publication: Publication
+    ) -> None:
+        if subscriber is publisher or not publication.is_announced:
+            return
+        if self._may_subscribe(subscriber, publisher, publication):
+            subscriber.subscriber.subscribe(publication)
+
+    def _may_subscribe(
+        self, subscriber: Participant, publisher: Participant, publication: Publication
+    ) -> bool:
+        return subscriber.info.permission.can_subscribe and publisher.rules.allows(
+            sid=subscriber.sid, identity=subscriber.identity, track_sid=publication.sid
+        )
+
+    def _send_permission(
+        self, to: Participant, publisher: Participant, publication: Publication, *, allowed: bool
+    ) -> None:
+        to.send(
+            rtc.SignalResponse(
+                subscription_permission_update=rtc.SubscriptionPermissionUpdate(
+                    participant_sid=publisher.sid, track_sid=publication.sid, allowed=allowed
+                )
+            )
+        )
+
+    def _broadcast_update(self, participant: Participant, *, to_self: bool) -> None:
+        update = rtc.SignalResponse(
+            update=rtc.ParticipantUpdate(participants=[participant.snapshot()])
+        )
+        if not participant.claims.video.hidden:
+            self._broadcast(update, except_sid=participant.sid)
+        if to_self:
+            participant.send(update)
+
+    def _broadcast(self, response: rtc.SignalResponse, *, except_sid: str = "") -> None:
+        for sid, participant in self.participants.items():
+            if sid != except_sid:
+                participant.send(response)
+
+    def _schedule_room_update(self) -> None:
+        if self._update_timer is None and not self.is_closed:
+            self._update_timer = self._loop.call_later(ROOM_UPDATE_DELAY_S, self._send_room_update)
+
+    def _send_room_update(self) -> None:
+        self._update_timer = None
+        self._broadcast(rtc.SignalResponse(room_update=rtc.RoomUpdate(room=self.snapshot())))
+
+    def _on_speakers(self, deltas: Iterable[tuple[str, float, bool]]) -> None:
+        """Tell each who speaks among those it listens to, itself included."""
+        speakers = {
+            sid: models.SpeakerInfo(sid=sid, level=level, active=active)
+            for sid, level, active in deltas
+        }
+        if not speakers:
+            return
+        tracks = {
+            sid: set(self.participants[sid].publisher.publications)
+            for sid in speakers
+            if sid in self.participants
+        }
+        for participant in self.participants.values():
+            heard = participant.subscriber.track_sids
+            chosen = [
+                speaker
+                for sid, speaker in speakers.items()
+                if sid == participant.sid or tracks.get(sid, set()) & heard
+            ]
+            if chosen:
+                chosen.sort(key=lambda speaker: -speaker.level)
+                participant.send(
+                    rtc.SignalResponse(speakers_changed=rtc.SpeakersChanged(speakers=chosen))
+                )

@@ -1,0 +1,81 @@
+"""All rooms of this server: found by name, made by the first join, closed when left empty."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+import structlog
+from livekit.protocol import models
+
+from app.runtime.tasks import spawn
+from app.server.config import ServerConfig
+from app.server.room.participant import Reasons
+from app.server.room.room import Room, RoomServices
+
+log = structlog.get_logger(__name__)
+
+CHECK_INTERVAL_S = 1.0
+REFRESH_INTERVAL_S = 300.0
+
+
+class Rooms:
+    """Registry of live rooms; lives on the server's loop."""
+
+    def __init__(self, config: ServerConfig, services: RoomServices) -> None:
+        self._config = config
+        self._services = services
+        self._rooms: dict[str, Room] = {}
+
+    @property
+    def live(self) -> Mapping[str, Room]:
+        """Rooms by name."""
+        return self._rooms
+
+    def start(self) -> None:
+        """Begin to close empty rooms and to refresh tokens."""
+        spawn(self._watch(), name="watch-rooms", owner=self._services.tasks)
+
+    def find(self, name: str) -> Room | None:
+        """Return a live room."""
+        return self._rooms.get(name)
+
+    def get_or_create(self, name: str) -> Room:
+        """Return the room of this name, made when it is missing."""
+        room = self._rooms.get(name)
+        if room is None:
+            room = self._rooms[name] = Room(
+                name,
+                self._services,
+                empty_timeout_s=self._config.empty_timeout_s,
+                departure_timeout_s=self._config.departure_timeout_s,
+            )
+        return room
+
+    def close_room(self, name: str, reason: int) -> models.Room | None:
+        """End a room; None when there is none of this name."""
+        room = self._rooms.pop(name, None)
+        if room is None:
+            return None
+        facts = room.snapshot()
+        room.close(reason)
+        return facts
+
+    def close_all(self) -> None:
+        """End every room: the server stops."""
+        for name in list(self._rooms):
+            self.close_room(name, Reasons.SERVER_SHUTDOWN)
+
+    async def _watch(self) -> None:
+        loop = asyncio.get_running_loop()
+        refresh_at_s = loop.time() + REFRESH_INTERVAL_S
+        while True:
+            await asyncio.sleep(CHECK_INTERVAL_S)
+            now_s = loop.time()
+            for name, room in list(self._rooms.items()):
+                if room.is_over(now_s):
+                    self.close_room(name, Reasons.ROOM_CLOSED)
+            if now_s >= refresh_at_s:
+                refresh_at_s = now_s + REFRESH_INTERVAL_S
+                for room in self._rooms.values():
+                    room.refresh_tokens()

@@ -1,0 +1,158 @@
+"""The whole server as one object: start it, ask where it listens, stop it.
+
+An ordinary object in the caller's loop, so that a test may run it beside its clients; in
+production it has a process of its own (`app/roles/serve.py`).
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+import time
+from typing import Any
+
+import structlog
+from aiohttp import web
+from livekit.protocol import models
+
+from app.protocol.token import Claims, sign_claims
+from app.rtc.dtls import new_certificate
+from app.rtc.server_transport import ServerTransport
+from app.rtc.udp_mux import UdpMux
+from app.runtime.errors import Reason, WorldError
+from app.runtime.tasks import TaskOwner
+from app.server.api.application import MAX_REQUEST_LINE_BYTES, build_application
+from app.server.api.webhooks import Webhooks
+from app.server.config import ServerConfig
+from app.server.room.identifiers import fresh_id
+from app.server.room.room import RoomServices
+from app.server.room.rooms import Rooms
+
+log = structlog.get_logger(__name__)
+
+MIN_REFRESH_TTL_S = 600
+DRAIN_S = 3.0
+_WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}
+
+
+class SfuService:
+    """Signalling, media, rooms and webhooks of one server."""
+
+    def __init__(self, config: ServerConfig) -> None:
+        self.config = config
+        self._tasks = TaskOwner("server")
+        self._certificate = new_certificate()
+        self._mux: UdpMux | None = None
+        self._runner: web.AppRunner | None = None
+        self._sockets: list[socket.socket] = []
+        self._webhooks = Webhooks(config, self._tasks)
+        self.rooms = Rooms(
+            config,
+            RoomServices(
+                node_id=fresh_id("ND_"),
+                open_transport=self._open_transport,
+                reports=self._webhooks,
+                refresh_token=self._refresh_token,
+                tasks=self._tasks,
+            ),
+        )
+
+    @property
+    def port(self) -> int:
+        """The signalling port, known after `start`."""
+        return int(self._sockets[0].getsockname()[1])
+
+    @property
+    def rtc_port(self) -> int:
+        """The media port, known after `start`."""
+        assert self._mux is not None
+        return self._mux.port
+
+    @property
+    def url(self) -> str:
+        """Where clients connect, by the first address that it is bound to."""
+        host = self.config.bind[0]
+        host = _WILDCARDS.get(host, host)
+        return f"ws://[{host}]:{self.port}" if ":" in host else f"ws://{host}:{self.port}"
+
+    async def start(self) -> None:
+        """Bind both ports and accept connections; WorldError PORT_TAKEN or NO_ROUTE."""
+        try:
+            self._sockets = _listen(self.config.bind, self.config.port)
+            self._mux = UdpMux.open(self.config.bind, self.config.rtc_port)
+            application = build_application(self.config, self.rooms, self._tasks)
+            self._runner = web.AppRunner(
+                application,
+                access_log=None,
+                handle_signals=False,
+                shutdown_timeout=DRAIN_S,
+                max_line_size=MAX_REQUEST_LINE_BYTES,
+                max_field_size=MAX_REQUEST_LINE_BYTES,
+            )
+            await self._runner.setup()
+            for sock in self._sockets:
+                await web.SockSite(self._runner, sock).start()
+        except BaseException:
+            await self.stop()
+            raise
+        self.rooms.start()
+        log.info("server accepts connections", port=self.port, rtc_port=self.rtc_port)
+
+    async def stop(self) -> None:
+        """Send everybody away, deliver what is queued for a moment, release the ports."""
+        self.rooms.close_all()
+        if self._runner is not None:
+            await self._runner.cleanup()
+        await self._webhooks.close(drain_s=DRAIN_S)
+        await self._tasks.close()
+        if self._mux is not None:
+            self._mux.close()
+            self._mux = None
+        for sock in self._sockets:
+            sock.close()
+
+    def _open_transport(self, observer: Any) -> ServerTransport:
+        assert self._mux is not None
+        return ServerTransport(self._mux, self._certificate, observer=observer)
+
+    def _refresh_token(self, claims: Claims, info: models.ParticipantInfo) -> str:
+        """Sign the claims as they are now; the lifetime never gets shorter by it."""
+        api_key, api_secret = self.config.signing_pair
+        now_s = time.time()
+        content: dict[str, Any] = {
+            **claims.raw,
+            "iss": api_key,
+            "nbf": int(now_s),
+            "iat": int(now_s),
+            "exp": int(max(now_s + MIN_REFRESH_TTL_S, claims.expires_at_s)),
+            "name": info.name,
+            "metadata": info.metadata,
+            "attributes": dict(info.attributes),
+        }
+        return sign_claims(content, api_secret=api_secret)
+
+
+def _listen(hosts: tuple[str, ...], port: int) -> list[socket.socket]:
+    """Listen on every host by one port; port 0 takes one that is free on all of them."""
+    for _attempt in range(20):
+        sockets: list[socket.socket] = []
+        chosen = port
+        try:
+            for host in hosts:
+                sockets.append(_listen_on(host, chosen))
+                chosen = sockets[0].getsockname()[1]
+            return sockets
+        except OSError as error:
+            for sock in sockets:
+                sock.close()
+            if error.errno not in (errno.EADDRINUSE, errno.EACCES):
+                raise WorldError(Reason.NO_ROUTE, detail=f"listen: {error.strerror}") from error
+            if port:
+                detail = f"tcp port {port}: {error.strerror}"
+                raise WorldError(Reason.PORT_TAKEN, retry=True, detail=detail) from error
+    raise WorldError(Reason.PORT_TAKEN, retry=True, detail="no port is free on every address")
+
+
+def _listen_on(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, port), family=family, backlog=128)
