@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from urllib.parse import SplitResult, parse_qs, quote, unquote, urlencode, urlsplit
 
@@ -68,6 +68,10 @@ class Link:
     def door_url(self) -> str:
         """Base of the door's addresses, without a slash at the end."""
         return f"{'https' if self.secure else 'http'}://{self.address}"
+
+    def with_room(self, room: str) -> Link:
+        """Return the same door, at another room."""
+        return replace(self, room=room)
 
     @property
     def server_url(self) -> str:

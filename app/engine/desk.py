@@ -1,0 +1,286 @@
+"""Where the interface's commands arrive on the engine thread.
+
+`EngineClient` has one method for each of these. The desk owns what outlives a meeting (devices,
+speaker, tile slots, settings) and the meeting that is on, if any.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import structlog
+
+from app.engine import door
+from app.engine.client import GeneratedMedia, JoinSpec, RoomLookup
+from app.engine.events import (
+    DeviceFailed,
+    DeviceInfo,
+    DeviceKind,
+    DevicesChanged,
+    JoinProgressed,
+    JoinStage,
+)
+from app.engine.local_media import LocalMedia
+from app.engine.meeting import Meeting
+from app.engine.outbox import Outbox
+from app.engine.pictures import Pictures
+from app.engine.playback import Playback
+from app.media.devices import MediaDevice, list_audio_devices, list_cameras_fallback
+from app.media.play.mixer import PcmTap
+from app.media.process.processor import AudioProcessor, PassThrough, make_processor
+from app.protocol.invite import Link, LinkKind
+from app.runtime.errors import Reason, WorldError
+from app.runtime.settings import Settings
+from app.runtime.tasks import TaskOwner, spawn
+
+log = structlog.get_logger(__name__)
+
+
+class Desk:
+    """The engine as the interface sees it; made on the engine thread."""
+
+    def __init__(
+        self, settings: Settings, outbox: Outbox, *, generated: GeneratedMedia | None = None
+    ) -> None:
+        self._settings = settings
+        self._outbox = outbox
+        self._generated = generated
+        self._owner = TaskOwner("desk")
+        self._joining: asyncio.Task[None] | None = None
+        self._meeting: Meeting | None = None
+        processor = _processor(settings, generated)
+        self.pictures = Pictures()
+        self._playback = Playback(outbox.post, processor, silent=generated is not None)
+        self._local = LocalMedia(
+            outbox.post, processor, generated=generated, show_own=self.pictures.offer_own
+        )
+        self._local.microphone_id = settings.microphone_id
+        self._local.camera_id = settings.camera_id
+        self._speaker_id = settings.speaker_id
+
+    # -- entering and leaving ---------------------------------------------------------------
+
+    async def look_up(self, link: Link, passcode: str) -> RoomLookup:
+        """Ask the door about a room; a plain LiveKit server has none."""
+        if link.kind is LinkKind.SERVER:
+            return RoomLookup(link.room, known=False)
+        return await door.look_up(link, passcode)
+
+    async def join(self, spec: JoinSpec) -> None:
+        """Enter a meeting; see `EngineClient.join`."""
+        if self._meeting is not None or self._joining is not None:
+            raise WorldError(Reason.REFUSED, detail="in a meeting already")
+        self._joining = asyncio.current_task()
+        try:
+            self._meeting = await self._enter(spec)
+        finally:
+            self._joining = None
+
+    async def _enter(self, spec: JoinSpec) -> Meeting:
+        url, token, host_name = await self._admission(spec)
+        meeting = Meeting(
+            post=self._outbox.post,
+            local=self._local,
+            playback=self._playback,
+            pictures=self.pictures,
+            folder=lambda: self._settings.downloads,
+            on_ended=self._on_ended,
+        )
+        try:
+            await meeting.join(url, token, host_name=host_name)
+        except BaseException:
+            await meeting.abandon()
+            raise
+        spawn(self._open_media(meeting, spec), name="open media", owner=self._owner)
+        return meeting
+
+    async def _admission(self, spec: JoinSpec) -> tuple[str, str, str]:
+        """Find out where to connect, with what, and who hosts."""
+        link = spec.link
+        if link is None:
+            return spec.server_url, spec.token, ""
+        if link.kind is LinkKind.SERVER:
+            return link.server_url, link.token, ""
+        if not link.room and spec.room:
+            link = link.with_room(spec.room)
+        lookup = await self._look_politely(link, spec.passcode)
+        self._outbox.post(JoinProgressed(JoinStage.FOUND_SERVER))
+        admission = await door.enter(link, name=spec.name, passcode=spec.passcode)
+        return admission.server_url, admission.token, lookup.host_name
+
+    async def _look_politely(self, link: Link, passcode: str) -> RoomLookup:
+        """Learn the host's name; what the door refuses to tell, entering will show."""
+        try:
+            return await door.look_up(link, passcode)
+        except WorldError as error:
+            if error.reason in (Reason.NO_ROUTE, Reason.REFUSED, Reason.TIMEOUT, Reason.TLS):
+                raise
+            return RoomLookup(link.room)
+
+    async def _open_media(self, meeting: Meeting, spec: JoinSpec) -> None:
+        """Speaker, microphone and camera: nobody waits for them at the door."""
+        self._local.microphone_id = spec.microphone_id or self._local.microphone_id
+        self._local.camera_id = spec.camera_id or self._local.camera_id
+        self._speaker_id = spec.speaker_id or self._speaker_id
+        await self._playback.start(self._speaker_id)
+        try:
+            await self._local.enter(meeting, mic=spec.mic_on, camera=spec.camera_on)
+        except WorldError as error:
+            # The token does not let us publish; seeing and hearing go on.
+            log.info("not publishing", reason=str(error.reason))
+
+    def _on_ended(self) -> None:
+        self._meeting = None
+        spawn(self._playback.stop(), name="close speaker", owner=self._owner)
+
+    async def cancel_join(self) -> None:
+        """Give up a join under way."""
+        if self._joining is not None:
+            self._joining.cancel()
+
+    async def retry_now(self) -> None:
+        """Try to reconnect at once."""
+        if self._meeting is not None:
+            await self._meeting.retry_now()
+
+    async def leave(self, *, end_for_all: bool) -> None:
+        """Leave; without a meeting nothing happens."""
+        if self._meeting is not None:
+            await self._meeting.leave(end_for_all=end_for_all)
+
+    # -- one's own media --------------------------------------------------------------------
+
+    async def set_microphone(self, on: bool) -> None:
+        """Mute or unmute."""
+        await self._local.set_microphone(on)
+
+    async def set_camera(self, on: bool) -> None:
+        """Start or stop the camera."""
+        await self._local.set_camera(on)
+
+    async def set_push_to_talk(self, held: bool) -> None:
+        """Talk while `held`."""
+        await self._local.hold_to_talk(held)
+
+    async def choose_device(self, kind: DeviceKind, device_id: str) -> None:
+        """Use another device."""
+        match kind:
+            case DeviceKind.MICROPHONE:
+                await self._local.choose_microphone(device_id)
+            case DeviceKind.CAMERA:
+                await self._local.choose_camera(device_id)
+            case DeviceKind.SPEAKER:
+                self._speaker_id = device_id
+                await self._playback.choose(device_id)
+
+    async def refresh_devices(self) -> None:
+        """Post which devices exist."""
+        devices = [_device_info(d) for d in await asyncio.to_thread(list_cameras_fallback)]
+        try:
+            sounds = await asyncio.to_thread(list_audio_devices, rescan=True)
+            devices += [_device_info(d) for d in sounds]
+        except WorldError as error:
+            self._outbox.post(DeviceFailed(DeviceKind.SPEAKER, error.reason))
+        wished = {
+            DeviceKind.MICROPHONE: self._local.microphone_id,
+            DeviceKind.SPEAKER: self._speaker_id,
+            DeviceKind.CAMERA: self._local.camera_id,
+        }
+        chosen = {kind: _chosen(devices, kind, device_id) for kind, device_id in wished.items()}
+        self._outbox.post(DevicesChanged(tuple(devices), chosen))
+
+    async def start_preview(self, *, mic: bool, camera: bool) -> None:
+        """Open microphone and camera before joining."""
+        await self._local.preview(mic=mic, camera=camera)
+
+    async def stop_preview(self) -> None:
+        """Close them again."""
+        await self._local.end_preview()
+
+    async def play_test_sound(self) -> None:
+        """Play a chime."""
+        await self._playback.play_test_sound(self._speaker_id)
+
+    # -- chat and files ---------------------------------------------------------------------
+
+    async def send_chat(self, text: str) -> str:
+        """Send a line."""
+        return await self._here.send_chat(text)
+
+    async def send_file(self, path: Path, to: tuple[str, ...]) -> str:
+        """Send a file."""
+        return await self._here.send_file(path, to)
+
+    async def cancel_transfer(self, transfer_id: str) -> None:
+        """Stop a transfer."""
+        if self._meeting is not None:
+            await self._meeting.transfers.cancel(transfer_id)
+
+    async def retry_transfer(self, transfer_id: str) -> None:
+        """Send a file again."""
+        await self._here.transfers.retry(transfer_id)
+
+    async def set_name(self, name: str) -> None:
+        """Change one's own name."""
+        await self._here.set_name(name)
+
+    @property
+    def _here(self) -> Meeting:
+        if self._meeting is None:
+            raise WorldError(Reason.PEER_GONE, detail="not in a meeting")
+        return self._meeting
+
+    # -- looking in -------------------------------------------------------------------------
+
+    async def add_mix_tap(self, tap: PcmTap) -> None:
+        """Let `tap` hear, on a media thread, what goes to the speaker."""
+        self._playback.add_tap(tap)
+
+    async def remove_mix_tap(self, tap: PcmTap) -> None:
+        """Stop `tap`."""
+        self._playback.remove_tap(tap)
+
+    async def stats(self) -> dict[str, object]:
+        """Give counters."""
+        report: dict[str, object] = {"voices": self._playback.stats()}
+        if self._meeting is not None:
+            report["transfers"] = self._meeting.transfers.stats()
+            report["session"] = await self._meeting.room.session.get_stats()
+        return report
+
+    async def aclose(self) -> None:
+        """Leave and close everything."""
+        if self._joining is not None:
+            self._joining.cancel()
+        if self._meeting is not None:
+            await self._meeting.leave()
+        await self._owner.close()
+        await self._local.aclose()
+        await self._playback.aclose()
+        self.pictures.close()
+
+
+def _processor(settings: Settings, generated: GeneratedMedia | None) -> AudioProcessor:
+    # A generated tone is exactly what noise suppression is made to remove.
+    if generated is not None or not settings.echo_cancellation:
+        return PassThrough()
+    return make_processor(gain=settings.gain_control)
+
+
+def _device_info(device: MediaDevice) -> DeviceInfo:
+    return DeviceInfo(
+        kind=DeviceKind(device.kind),
+        id=device.id,
+        name=device.name,
+        os_path=device.os_path,
+        is_default=device.is_default,
+    )
+
+
+def _chosen(devices: list[DeviceInfo], kind: DeviceKind, device_id: str) -> str:
+    there = [device for device in devices if device.kind is kind]
+    if any(device.id == device_id for device in there):
+        return device_id
+    default = next((device.id for device in there if device.is_default), "")
+    return default or (there[0].id if there else "")

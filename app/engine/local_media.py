@@ -1,0 +1,307 @@
+"""One's own microphone and camera: opened, shown, metered, and handed to the meeting.
+
+They outlive a meeting: the preview before joining uses the same open devices, so that nothing
+blinks when Join is pressed. A device that is missing, busy or torn out is told by an event and
+changes nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+import structlog
+
+from app.engine.client import GeneratedMedia
+from app.engine.events import DeviceFailed, DeviceKind, Event, LevelChanged, LocalMediaChanged
+from app.media.capture.camera import CameraCapture
+from app.media.capture.generated import GeneratedTone, GeneratedVideo
+from app.media.capture.microphone import MicrophoneInput
+from app.media.devices import list_cameras_fallback
+from app.media.frames import Pcm, Picture
+from app.media.process.levels import level_unit
+from app.media.process.processor import AudioProcessor
+from app.runtime.errors import Reason, WorldError
+from app.runtime.tasks import TaskOwner, spawn
+
+log = structlog.get_logger(__name__)
+
+CAMERA_SIZE = (1280, 720)
+_LEVEL_PERIOD_S = 1 / 15
+
+PcmSink = Callable[[Pcm], None]
+PictureSink = Callable[[Picture, int], None]
+
+
+class Capture(Protocol):
+    """An open device, or what stands in for one."""
+
+    def start(self) -> None:
+        """Open; blocks, and raises `WorldError`."""
+
+    def close(self) -> None:
+        """Close; blocks."""
+
+
+class Outlet(Protocol):
+    """The meeting's side: told what is open, so that it can publish and mute."""
+
+    async def show_microphone(self, on: bool) -> None:
+        """Publish or unmute, or mute."""
+
+    async def show_camera(self, on: bool) -> None:
+        """Publish or unmute, or mute."""
+
+
+class LocalMedia:
+    """Belongs to the engine thread; sinks are called on media threads."""
+
+    def __init__(
+        self,
+        post: Callable[[Event], None],
+        processor: AudioProcessor,
+        *,
+        generated: GeneratedMedia | None,
+        show_own: PictureSink,
+    ) -> None:
+        self._post = post
+        self._processor = processor
+        self._generated = generated
+        self._show_own = show_own
+        self._loop = asyncio.get_running_loop()
+        self._owner = TaskOwner("local media")
+        self._mic_lock = asyncio.Lock()
+        self._camera_lock = asyncio.Lock()
+        self._microphone: Capture | None = None
+        self._camera: Capture | None = None
+        self._level_at_s = 0.0
+        self._is_previewing = False
+        self._outlet: Outlet | None = None
+        self.pcm_sink: PcmSink | None = None
+        self.picture_sink: PictureSink | None = None
+        self.microphone_id = ""
+        self.camera_id = ""
+        self.mic_on = False
+        self.camera_on = False
+        self._is_held = False
+        self._mic_before_hold = False
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Picture size that the camera, real or generated, is asked for."""
+        if self._generated is not None:
+            return self._generated.width, self._generated.height
+        return CAMERA_SIZE
+
+    # -- wishes -----------------------------------------------------------------------------
+
+    async def preview(self, *, mic: bool, camera: bool) -> None:
+        """Open what is wished, close the rest."""
+        self._is_previewing = True
+        await asyncio.gather(self.set_microphone(mic), self.set_camera(camera))
+
+    async def end_preview(self) -> None:
+        """Close what the preview opened, unless a meeting uses it."""
+        self._is_previewing = False
+        if self._outlet is None:
+            await self.close_devices()
+
+    async def enter(self, outlet: Outlet, *, mic: bool, camera: bool) -> None:
+        """Hand everything to a meeting, and open what is wished there."""
+        self._outlet = outlet
+        self._is_previewing = False
+        await asyncio.gather(self.set_microphone(mic), self.set_camera(camera))
+
+    async def exit(self) -> None:
+        """The meeting is over: close the devices."""
+        self._outlet = None
+        self.pcm_sink = None
+        self.picture_sink = None
+        self._is_held = False
+        await self.close_devices()
+
+    async def set_microphone(self, on: bool) -> None:
+        """Open and unmute, or mute.
+
+        In a meeting a muted microphone stays open, so that unmuting takes no time; before the
+        meeting it is closed.
+        """
+        async with self._mic_lock:
+            self.mic_on = on and await self._ensure_microphone()
+            if not on and self._outlet is None:
+                await self._close_microphone()
+            if self._outlet is not None:
+                await self._outlet.show_microphone(self.mic_on)
+        self._tell()
+
+    async def set_camera(self, on: bool) -> None:
+        """Start or stop the camera; a stopped one is closed, its light goes out."""
+        async with self._camera_lock:
+            self.camera_on = on and await self._ensure_camera()
+            if not on:
+                await self._close_camera()
+            if self._outlet is not None:
+                await self._outlet.show_camera(self.camera_on)
+        self._tell()
+
+    async def hold_to_talk(self, held: bool) -> None:
+        """Unmute while `held`, then go back; repeated calls change nothing."""
+        if held == self._is_held:
+            return
+        self._is_held = held
+        if held:
+            self._mic_before_hold = self.mic_on
+            await self.set_microphone(True)
+        else:
+            await self.set_microphone(self._mic_before_hold)
+
+    async def choose_microphone(self, device_id: str) -> None:
+        """Use another microphone, at once when one is open."""
+        self.microphone_id = device_id
+        async with self._mic_lock:
+            was_open = self._microphone is not None
+            await self._close_microphone()
+        if was_open:
+            await self._reopen_microphone()
+
+    async def choose_camera(self, device_id: str) -> None:
+        """Use another camera, at once when one is open."""
+        self.camera_id = device_id
+        if self.camera_on:
+            await self._close_camera_locked()
+            await self.set_camera(True)
+
+    async def close_devices(self) -> None:
+        """Close both."""
+        self.mic_on = self.camera_on = False
+        async with self._mic_lock:
+            await self._close_microphone()
+        await self._close_camera_locked()
+        self._tell()
+
+    async def aclose(self) -> None:
+        """Close both for good."""
+        await self._owner.close()
+        await self.close_devices()
+
+    # -- devices ----------------------------------------------------------------------------
+
+    async def _reopen_microphone(self) -> None:
+        async with self._mic_lock:
+            is_open = await self._ensure_microphone()
+        if not is_open and self.mic_on:
+            await self.set_microphone(False)
+
+    async def _ensure_microphone(self) -> bool:
+        if self._microphone is None:
+            self._microphone = await self._open(self._make_microphone(), DeviceKind.MICROPHONE)
+        return self._microphone is not None
+
+    async def _ensure_camera(self) -> bool:
+        if self._camera is None:
+            try:
+                camera = await asyncio.to_thread(self._make_camera)
+            except WorldError as error:
+                self._post(DeviceFailed(DeviceKind.CAMERA, error.reason))
+                return False
+            self._camera = await self._open(camera, DeviceKind.CAMERA)
+        return self._camera is not None
+
+    def _make_microphone(self) -> Capture:
+        if self._generated is not None:
+            return GeneratedTone(self._generated.tone_hz, self._on_pcm)
+        return MicrophoneInput(
+            self.microphone_id or None, self._on_pcm, self._processor, self._on_microphone_failed
+        )
+
+    def _make_camera(self) -> Capture:
+        if self._generated is not None:
+            made = self._generated
+            size = (made.width, made.height)
+            return GeneratedVideo(made.colour, self._on_picture, size, made.fps)
+        cameras = list_cameras_fallback()
+        chosen = next((c for c in cameras if c.id == self.camera_id), None)
+        default = next((c for c in cameras if c.is_default), None)
+        source = chosen or default
+        if source is None and not self.camera_id:
+            raise WorldError(Reason.DEVICE_GONE, detail="no camera")
+        path = source.os_path if source is not None else self.camera_id
+        return CameraCapture(
+            path,
+            self._on_picture,
+            width=CAMERA_SIZE[0],
+            height=CAMERA_SIZE[1],
+            on_failed=self._on_camera_failed,
+        )
+
+    async def _open(self, device: Capture, kind: DeviceKind) -> Capture | None:
+        try:
+            await asyncio.to_thread(device.start)
+        except WorldError as error:
+            log.info("device not opened", kind=str(kind), reason=str(error.reason))
+            self._post(DeviceFailed(kind, error.reason))
+            return None
+        return device
+
+    async def _close_microphone(self) -> None:
+        device, self._microphone = self._microphone, None
+        if device is not None:
+            await asyncio.to_thread(device.close)
+            self._post(LevelChanged(0.0))
+
+    async def _close_camera(self) -> None:
+        device, self._camera = self._camera, None
+        if device is not None:
+            await asyncio.to_thread(device.close)
+
+    async def _close_camera_locked(self) -> None:
+        async with self._camera_lock:
+            await self._close_camera()
+
+    # -- media threads ----------------------------------------------------------------------
+
+    def _on_pcm(self, pcm: Pcm) -> None:
+        sink = self.pcm_sink
+        if sink is not None:
+            sink(pcm)
+        now_s = time.monotonic()
+        if now_s - self._level_at_s >= _LEVEL_PERIOD_S:
+            self._level_at_s = now_s
+            level = level_unit(pcm)
+            self._soon(lambda: self._post(LevelChanged(level)))
+
+    def _on_picture(self, picture: Picture, ts_rtp: int) -> None:
+        sink = self.picture_sink
+        if sink is not None:
+            sink(picture, ts_rtp)
+        self._show_own(picture, ts_rtp)
+
+    def _on_microphone_failed(self, error: WorldError) -> None:
+        self._soon(lambda: self._handle_lost(DeviceKind.MICROPHONE, error))
+
+    def _on_camera_failed(self, error: WorldError) -> None:
+        self._soon(lambda: self._handle_lost(DeviceKind.CAMERA, error))
+
+    def _soon(self, callback: Callable[[], None]) -> None:
+        try:
+            self._loop.call_soon_threadsafe(callback)
+        except RuntimeError:
+            # The engine has ended; so will this thread, any moment.
+            return
+
+    def _handle_lost(self, kind: DeviceKind, error: WorldError) -> None:
+        self._post(DeviceFailed(kind, error.reason))
+        spawn(self._after_loss(kind), name="device lost", owner=self._owner)
+
+    async def _after_loss(self, kind: DeviceKind) -> None:
+        if kind is DeviceKind.CAMERA:
+            await self.set_camera(False)
+            return
+        async with self._mic_lock:
+            await self._close_microphone()
+        await self.set_microphone(False)
+
+    def _tell(self) -> None:
+        self._post(LocalMediaChanged(mic_on=self.mic_on, camera_on=self.camera_on))

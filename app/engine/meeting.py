@@ -1,0 +1,505 @@
+"""One meeting, from the handshake to the end: the room's events become the interface's.
+
+A `Meeting` belongs to the engine thread. It drives the public door (`rtc.Room`) like any script
+would, plus the tracks' lower halves for pictures and sound, and owns chat and transfers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import structlog
+from livekit.protocol import rtc as lk_rtc
+
+from app.engine import rtc
+from app.engine.chat import CHAT_TOPIC, LEGACY_TOPIC, ChatHistory, ChatLine, parse_legacy
+from app.engine.door import end_room
+from app.engine.enums import ConnectionQuality, DisconnectReason, TrackSource
+from app.engine.events import (
+    ChatFailed,
+    EndCause,
+    Event,
+    JoinProgressed,
+    JoinStage,
+    MeetingEnded,
+    MeetingJoined,
+    Person,
+    Reconnected,
+    ReconnectStarted,
+    SpeakersChanged,
+)
+from app.engine.local_media import LocalMedia
+from app.engine.people import Roster, person_of, video_kind
+from app.engine.pictures import Pictures
+from app.engine.playback import Playback
+from app.engine.transfers import FILE_TOPIC, ByteSink, Incoming, Offer, Transfers
+from app.media.frames import Picture
+from app.protocol.errors import ProtocolError
+from app.runtime.errors import Reason, WorldError
+from app.runtime.tasks import TaskOwner, spawn
+
+log = structlog.get_logger(__name__)
+
+_LEAVE_TIMEOUT_S = 3.0
+_MAX_TEXT_BYTES = 80_000
+_CAUSES = {
+    DisconnectReason.CLIENT_INITIATED: EndCause.LEFT,
+    DisconnectReason.DUPLICATE_IDENTITY: EndCause.DUPLICATE,
+    DisconnectReason.PARTICIPANT_REMOVED: EndCause.REMOVED,
+    DisconnectReason.ROOM_DELETED: EndCause.ENDED,
+    DisconnectReason.ROOM_CLOSED: EndCause.ENDED,
+    DisconnectReason.SERVER_SHUTDOWN: EndCause.HOST_STOPPED,
+}
+
+
+def end_cause(reason: int) -> EndCause:
+    """Say what a disconnect reason means to a person; whatever is not listed is a loss."""
+    try:
+        return _CAUSES.get(DisconnectReason(reason), EndCause.LOST)
+    except ValueError:
+        return EndCause.LOST
+
+
+class _Room(rtc.Room):
+    """The door's room, which also tells when the server has let us in."""
+
+    on_welcome: Callable[[], None] | None = None
+
+    def on_joined(self, join: lk_rtc.JoinResponse, *, again: bool) -> None:
+        super().on_joined(join, again=again)
+        if self.on_welcome is not None and not again:
+            self.on_welcome()
+
+
+class Meeting:
+    """This person's stay in one room."""
+
+    def __init__(
+        self,
+        *,
+        post: Callable[[Event], None],
+        local: LocalMedia,
+        playback: Playback,
+        pictures: Pictures,
+        folder: Callable[[], Path],
+        on_ended: Callable[[], None],
+    ) -> None:
+        self._post = post
+        self._local = local
+        self._playback = playback
+        self._pictures = pictures
+        self._folder = folder
+        self._on_ended = on_ended
+        self._owner = TaskOwner("meeting")
+        self._room = _Room()
+        self._roster = Roster()
+        self._chat = ChatHistory()
+        self._transfers = Transfers(post=post, open_sink=self._open_sink, folder=folder)
+        self._qualities: dict[str, int] = {}
+        self._joined_at_ms: dict[str, int] = {}
+        self._url = ""
+        self._host_name = ""
+        self._started_s = 0.0
+        self._is_reconnecting = False
+        self._connected = asyncio.Event()
+        self._is_over = False
+        self._microphone: rtc.LocalAudioTrack | None = None
+        self._camera: rtc.LocalVideoTrack | None = None
+        self._listen()
+
+    @property
+    def room(self) -> rtc.Room:
+        """The public door's room (statistics, headless participants)."""
+        return self._room
+
+    @property
+    def transfers(self) -> Transfers:
+        """Files on their way."""
+        return self._transfers
+
+    # -- entering and leaving ---------------------------------------------------------------
+
+    async def join(self, url: str, token: str, *, host_name: str = "") -> None:
+        """Connect and post `MeetingJoined`; nothing of one's own is published yet."""
+        self._url = url
+        self._host_name = host_name
+        self._room.on_welcome = lambda: self._progress(JoinStage.SIGNED_IN)
+        try:
+            await self._room.connect(url, token, rtc.RoomOptions(auto_subscribe=True))
+        except rtc.ConnectError as error:
+            cause = error.__cause__
+            raise (
+                cause
+                if isinstance(cause, WorldError)
+                else WorldError(Reason.NO_ROUTE, retry=True, detail=str(error))
+            ) from error
+        self._started_s = time.monotonic()
+        self._connected.set()
+        self._progress(JoinStage.MEDIA_READY)
+        self._roster.replace(self._everybody())
+        log.info("joined", people=len(self._roster.people))
+        self._post(
+            MeetingJoined(
+                room=self._room.name,
+                me=self._room.local_participant.identity,
+                host_name=self.host_name,
+                people=self._roster.people,
+            )
+        )
+        self._pictures.set_me(self._room.local_participant.identity)
+
+    @property
+    def host_name(self) -> str:
+        """The host as the list knows it, else as the door said."""
+        return self._roster.host_name or self._host_name
+
+    async def leave(self, *, end_for_all: bool = False) -> None:
+        """Leave, or end the meeting for everybody; DENIED without the right to."""
+        if end_for_all:
+            await end_room(self._url, self._room.token, self._room.name)
+        cause = EndCause.ENDED if end_for_all else EndCause.LEFT
+        await self._end(cause)
+
+    async def retry_now(self) -> None:
+        """Cut the wait for the next attempt short."""
+        if self._is_reconnecting:
+            self._room.session.retry_now()
+
+    async def abandon(self) -> None:
+        """Take down a join that was given up, without an event."""
+        self._is_over = True
+        await self._release()
+
+    async def _end(self, cause: EndCause, detail: str = "") -> None:
+        if self._is_over:
+            return
+        self._is_over = True
+        name, host_name = self._room.name, self.host_name
+        await self._release()
+        log.info("meeting over", cause=str(cause))
+        self._post(
+            MeetingEnded(
+                cause=cause,
+                room=name,
+                host_name=host_name,
+                duration_s=time.monotonic() - self._started_s if self._started_s else 0.0,
+                files_saved=self._transfers.files_saved,
+                folder=self._folder(),
+                detail=detail,
+            )
+        )
+        self._on_ended()
+
+    async def _release(self) -> None:
+        await self._transfers.aclose()
+        await self._local.exit()
+        self._playback.remove_all_voices()
+        self._pictures.set_me("")
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LEAVE_TIMEOUT_S):
+                await self._room.disconnect()
+        for identity in list(self._room.remote_participants):
+            self._forget(identity)
+        await self._owner.close()
+
+    # -- one's own media (LocalMedia's outlet) ------------------------------------------------
+
+    async def show_microphone(self, on: bool) -> None:
+        """Publish or unmute, or mute."""
+        if self._is_over:
+            return
+        if self._microphone is None:
+            if not on:
+                return
+            source = rtc.AudioSource(48_000, 1, queue_size_ms=0)
+            track = rtc.LocalAudioTrack.create_audio_track("microphone", source)
+            options = rtc.TrackPublishOptions(source=TrackSource.SOURCE_MICROPHONE)
+            await self._publish(track, options)
+            self._microphone = track
+            self._local.pcm_sink = source.feed_pcm
+        elif on:
+            self._microphone.unmute()
+        else:
+            self._microphone.mute()
+        self._refresh_me()
+
+    async def show_camera(self, on: bool) -> None:
+        """Publish or unmute, or mute."""
+        if self._is_over:
+            return
+        if self._camera is None:
+            if not on:
+                return
+            source = rtc.VideoSource(*self._local.size)
+            track = rtc.LocalVideoTrack.create_video_track("camera", source)
+            options = rtc.TrackPublishOptions(source=TrackSource.SOURCE_CAMERA)
+            await self._publish(track, options)
+            self._camera = track
+
+            def feed(picture: Picture, _ts_rtp: int) -> None:
+                source.feed_picture(picture)
+
+            self._local.picture_sink = feed
+        elif on:
+            self._camera.unmute()
+        else:
+            self._camera.mute()
+        self._refresh_me()
+
+    async def _publish(self, track: rtc.LocalTrack, options: rtc.TrackPublishOptions) -> None:
+        await self._room.local_participant.publish_track(track, options)
+
+    async def set_name(self, name: str) -> None:
+        """Change one's own name; DENIED when the token does not allow it."""
+        await self._room.local_participant.set_name(name)
+
+    # -- chat -------------------------------------------------------------------------------
+
+    async def send_chat(self, text: str) -> str:
+        """Send a line in the background; returns its id."""
+        line = ChatLine(str(uuid.uuid4()), text, time.time_ns() // 1_000_000)
+        me = self._room.local_participant
+        self._take_line(line, me.identity, is_mine=True)
+        spawn(self._send_line(line), name="chat", owner=self._owner)
+        return line.id
+
+    async def _send_line(self, line: ChatLine) -> None:
+        # While reconnecting a line waits: it was written, it shall arrive.
+        await self._connected.wait()
+        try:
+            writer = await self._room.local_participant.stream_text(
+                topic=CHAT_TOPIC, stream_id=line.id, total_size=len(line.text.encode())
+            )
+            await writer.write(line.text)
+            await writer.aclose()
+        except (rtc.StreamError, WorldError) as error:
+            reason = error.reason if isinstance(error, WorldError) else Reason.PEER_GONE
+            log.info("chat line not sent", reason=str(reason))
+            self._post(ChatFailed(line.id, reason))
+
+    def _on_text_stream(self, reader: rtc.TextStreamReader, identity: str) -> None:
+        spawn(self._read_line(reader, identity), name="chat line", owner=self._owner)
+
+    async def _read_line(self, reader: rtc.TextStreamReader, identity: str) -> None:
+        text = ""
+        try:
+            async for piece in reader:
+                text += piece
+                if len(text) > _MAX_TEXT_BYTES:
+                    log.info("chat line cut")
+                    reader.close()
+                    break
+        except rtc.StreamError:
+            log.info("chat line broke off")
+            return
+        self._take_line(ChatLine(reader.info.stream_id, text, reader.info.timestamp), identity)
+
+    def _on_data(self, packet: rtc.DataPacket) -> None:
+        if packet.topic != LEGACY_TOPIC or packet.participant is None:
+            return
+        try:
+            line = parse_legacy(packet.data)
+        except ProtocolError as error:
+            log.info("legacy chat dropped", reason=error.reason)
+            return
+        if line is not None:
+            self._take_line(line, packet.participant.identity)
+
+    def _take_line(self, line: ChatLine, identity: str, *, is_mine: bool = False) -> None:
+        event = self._chat.handle_line(
+            line,
+            identity=identity,
+            name=self._name_of(identity),
+            is_mine=is_mine,
+            now_ms=time.time_ns() // 1_000_000,
+        )
+        if event is not None:
+            self._post(event)
+
+    # -- files ------------------------------------------------------------------------------
+
+    async def send_file(self, path: Path, to: tuple[str, ...]) -> str:
+        """Start to send a file; returns the transfer's id."""
+        peer_name = self._name_of(to[0]) if len(to) == 1 else ""
+        return await self._transfers.send(path, to=to, peer_name=peer_name)
+
+    async def _open_sink(self, offer: Offer) -> ByteSink:
+        await self._connected.wait()
+        try:
+            writer = await self._room.local_participant.stream_bytes(
+                offer.name,
+                topic=FILE_TOPIC,
+                total_size=offer.size_bytes,
+                mime_type=offer.mime_type,
+                stream_id=offer.stream_id,
+                destination_identities=list(offer.to) or None,
+            )
+        except rtc.StreamError as error:
+            raise _lost(error) from error
+        return _Sink(writer)
+
+    def _on_byte_stream(self, reader: rtc.ByteStreamReader, identity: str) -> None:
+        info = reader.info
+        attributes: Mapping[str, str] = info.attributes or {}
+        self._transfers.receive(
+            Incoming(
+                id=info.stream_id,
+                name=info.name,
+                size_bytes=info.size or None,
+                identity=identity,
+                peer_name=self._name_of(identity),
+                chunks=_chunks(reader),
+                attributes=lambda: attributes,
+            )
+        )
+
+    # -- the room's events --------------------------------------------------------------------
+
+    def _listen(self) -> None:
+        room = self._room
+        for event in (
+            "track_published",
+            "track_unpublished",
+        ):
+            room.on(event, lambda _publication, participant: self._refresh(participant))
+        for event in ("track_muted", "track_unmuted"):
+            room.on(event, lambda participant, _publication: self._refresh(participant))
+        room.on("local_track_published", lambda *_: self._refresh_me())
+        room.on("local_track_unpublished", lambda *_: self._refresh_me())
+        room.on("participant_connected", self._refresh)
+        room.on("participant_name_changed", lambda participant, *_: self._refresh(participant))
+        room.on(
+            "participant_attributes_changed",
+            lambda _changed, participant: self._refresh(participant),
+        )
+        room.on("participant_disconnected", self._on_left)
+        room.on("connection_quality_changed", self._on_quality)
+        room.on("track_subscribed", self._on_track)
+        room.on("track_unsubscribed", self._on_track_gone)
+        room.on("active_speakers_changed", self._on_speakers)
+        room.on("data_received", self._on_data)
+        room.on("reconnecting", self._on_reconnecting)
+        room.on("reconnected", self._on_reconnected)
+        room.on("disconnected", self._on_disconnected)
+        room.register_text_stream_handler(CHAT_TOPIC, self._on_text_stream)
+        for topic in (FILE_TOPIC, CHAT_TOPIC):
+            room.register_byte_stream_handler(topic, self._on_byte_stream)
+
+    def _refresh(self, participant: Any) -> None:
+        if self._is_reconnecting or not self._connected.is_set() or self._is_over:
+            return
+        for event in self._roster.handle_person(self._snapshot(participant)):
+            self._post(event)
+
+    def _refresh_me(self) -> None:
+        self._refresh(self._room.local_participant)
+
+    def _snapshot(self, participant: Any) -> Person:
+        identity = participant.identity
+        now_ms = time.time_ns() // 1_000_000
+        return person_of(
+            participant,
+            is_me=participant is self._room.local_participant,
+            quality=self._qualities.get(identity, ConnectionQuality.QUALITY_EXCELLENT),
+            joined_at_ms=self._joined_at_ms.setdefault(identity, now_ms),
+        )
+
+    def _everybody(self) -> list[Person]:
+        others = list(self._room.remote_participants.values())
+        return [self._snapshot(p) for p in [*others, self._room.local_participant]]
+
+    def _name_of(self, identity: str) -> str:
+        person = self._roster.get(identity)
+        return person.name if person is not None else identity
+
+    def _on_left(self, participant: Any) -> None:
+        self._forget(participant.identity)
+        if self._is_reconnecting or self._is_over:
+            return
+        self._joined_at_ms.pop(participant.identity, None)
+        for event in self._roster.handle_left(participant.identity):
+            self._post(event)
+
+    def _forget(self, identity: str) -> None:
+        self._qualities.pop(identity, None)
+
+    def _on_quality(self, participant: Any, quality: int) -> None:
+        self._qualities[participant.identity] = quality
+        self._refresh(participant)
+
+    def _on_track(self, track: rtc.RemoteTrack, publication: Any, participant: Any) -> None:
+        if isinstance(track, rtc.RemoteAudioTrack):
+            self._playback.add_voice(track)
+            return
+        kind = video_kind(publication.source)
+        if kind is not None:
+            self._pictures.set_track(participant.identity, kind, track)
+
+    def _on_track_gone(self, track: rtc.RemoteTrack, _publication: Any, _participant: Any) -> None:
+        if isinstance(track, rtc.RemoteAudioTrack):
+            self._playback.remove_voice(track)
+        else:
+            self._pictures.drop_track(track)
+
+    def _on_speakers(self, speakers: Any) -> None:
+        loud = [(p.identity, float(p.audio_level)) for p in speakers]
+        self._post(SpeakersChanged(tuple(sorted(loud, key=lambda s: -s[1]))))
+
+    def _on_reconnecting(self) -> None:
+        if self._is_over or self._is_reconnecting:
+            return
+        self._is_reconnecting = True
+        self._connected.clear()
+        self._post(ReconnectStarted())
+
+    def _on_reconnected(self) -> None:
+        if self._is_over or not self._is_reconnecting:
+            return
+        self._is_reconnecting = False
+        self._connected.set()
+        self._roster.replace(self._everybody())
+        self._post(Reconnected(self._roster.people))
+
+    def _on_disconnected(self, reason: int) -> None:
+        if not self._is_over and self._started_s:
+            spawn(self._end(end_cause(reason)), name="end", owner=self._owner)
+
+    def _progress(self, stage: JoinStage) -> None:
+        self._post(JoinProgressed(stage))
+
+
+class _Sink:
+    """A writer of the door whose errors are the world's."""
+
+    def __init__(self, writer: rtc.ByteStreamWriter) -> None:
+        self._writer = writer
+
+    async def write(self, data: bytes) -> None:
+        try:
+            await self._writer.write(data)
+        except rtc.StreamError as error:
+            raise _lost(error) from error
+
+    async def aclose(self, *, reason: str = "", attributes: dict[str, str] | None = None) -> None:
+        try:
+            await self._writer.aclose(reason=reason, attributes=attributes)
+        except rtc.StreamError as error:
+            raise _lost(error) from error
+
+
+def _lost(error: Exception) -> WorldError:
+    return WorldError(Reason.PEER_GONE, retry=True, detail=str(error))
+
+
+async def _chunks(reader: rtc.ByteStreamReader) -> AsyncIterator[bytes]:
+    try:
+        async for chunk in reader:
+            yield chunk
+    except rtc.StreamError:
+        raise ProtocolError("file: stream broke off") from None
