@@ -1,20 +1,46 @@
 """One participant's stay in a room: join, publish, receive, lose the server and come back.
 
 A `Session` belongs to the loop that called `connect`. It speaks protobuf in both directions and
-knows nothing of rooms or tracks as objects: that is the observer's business.
+knows nothing of rooms or tracks as objects: that is the observer's business. What has to outlive
+a connection lives here: the newest token, the published tracks with their senders, who may
+subscribe. A `Connection` does the rest and is replaced as a whole when it is lost.
 """
 
 from __future__ import annotations
 
+import asyncio
+import random
+import secrets
+import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
+import structlog
+from google.protobuf.message import Message
 from livekit.protocol import models as lk_models
 from livekit.protocol import rtc as lk_rtc
 
+from app.engine.connection import Connection
+from app.engine.negotiation import DownlinkTrack, Uplink, UplinkLayer, UplinkParameters
 from app.engine.session_types import LayerParameters, SessionObserver, SessionOptions
+from app.engine.signalling import SignalTarget
+from app.protocol.data_packet import (
+    PacketTooLargeError,
+    ReliableInbox,
+    ReliableOutbox,
+    encode_lossy,
+    parse_packet,
+)
+from app.protocol.errors import ProtocolError
+from app.protocol.reconnect import End, RejoinLadder, after_leave
+from app.rtc.media_router import MediaRouter
 from app.rtc.rtp_receiver import AudioRtpReceiver, VideoRtpReceiver
-from app.rtc.rtp_sender import AudioRtpSender, VideoRtpSender
+from app.rtc.rtp_sender import AudioRtpSender, SenderBinding, VideoRtpSender
 from app.rtc.stats import SessionStats
+from app.runtime.errors import Reason, WorldError
+from app.runtime.tasks import TaskOwner, spawn
+
+log = structlog.get_logger(__name__)
 
 __all__ = [
     "AudioRtpReceiver",
@@ -27,41 +53,222 @@ __all__ = [
     "VideoRtpSender",
 ]
 
+RELIABLE = "_reliable"
+LOSSY = "_lossy"
+RELIABLE_BUFFER_BYTES = 2 << 20
+LOSSY_BUFFER_BYTES = 64 << 10
+CHANNEL_TIMEOUT_S = 15.0
+
+Sender = AudioRtpSender | VideoRtpSender
+Receiver = AudioRtpReceiver | VideoRtpReceiver
+
+# Trying again cannot help against these, whatever the ladder says.
+_TERMINAL = frozenset(
+    {
+        Reason.EXPIRED,
+        Reason.FORGED,
+        Reason.DENIED,
+        Reason.LOCKED,
+        Reason.NOT_FOUND,
+        Reason.INVALID_LINK,
+    }
+)
+
+
+@dataclass
+class _Publication:
+    """A published track, as it is announced again after a rejoin."""
+
+    request: lk_rtc.AddTrackRequest
+    uplink: Uplink
+    sender: Sender
+    track: lk_models.TrackInfo = field(default_factory=lk_models.TrackInfo)
+
 
 class Session:
     """The client's connection to one room."""
 
     def __init__(self, observer: SessionObserver) -> None:
-        raise NotImplementedError("session")
+        self._observer = observer
+        self._tasks = TaskOwner("session")
+        self._options = SessionOptions()
+        self._url = ""
+        self._token = ""
+        self._connection: Connection | None = None
+        self._join: lk_rtc.JoinResponse | None = None
+        self._ready = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self._is_closed = False
+        self._is_rejoining = False
+        self._rejoins = 0
+        self._publications: dict[str, _Publication] = {}
+        self._receivers: dict[str, tuple[DownlinkTrack, Receiver, MediaRouter]] = {}
+        self._permission: lk_rtc.SubscriptionPermission | None = None
+        self._outbox = ReliableOutbox()
+        self._inbox = ReliableInbox()
+        self.dropped_lossy = 0
+
+    # --- state -------------------------------------------------------------------------------
 
     @property
     def join_response(self) -> lk_rtc.JoinResponse | None:
         """The welcome of the current stay; None before the first."""
-        raise NotImplementedError("session")
+        return self._join
 
     @property
     def is_connected(self) -> bool:
         """Whether signalling and media are up (False while rejoining)."""
-        raise NotImplementedError("session")
+        return self._ready.is_set()
+
+    @property
+    def is_v1(self) -> bool:
+        """Whether one peer connection carries both directions."""
+        return self._connection is None or self._connection.is_v1
 
     @property
     def token(self) -> str:
         """The newest token that the server gave us."""
-        raise NotImplementedError("session")
+        return self._token
+
+    # --- coming and going --------------------------------------------------------------------
 
     async def connect(
         self, url: str, token: str, options: SessionOptions | None = None
     ) -> lk_rtc.JoinResponse:
         """Join; returns when media and data can flow. Raises `WorldError` with its reason."""
-        raise NotImplementedError("session")
+        if self._connection is not None or self._is_closed:
+            raise RuntimeError("a session connects once")
+        self._options = options or SessionOptions()
+        self._url = url
+        self._token = token
+        try:
+            join = await self._join_once()
+        except BaseException:
+            await self.close()
+            raise
+        self._ready.set()
+        return join
+
+    async def _join_once(self) -> lk_rtc.JoinResponse:
+        options = self._options
+        self._outbox = ReliableOutbox()
+        self._inbox = ReliableInbox()
+        connection = self._connection = Connection(self)
+        target = SignalTarget(
+            self._url,
+            self._token,
+            auto_subscribe=options.auto_subscribe,
+            adaptive_stream=options.adaptive_stream,
+            timeout_s=options.signal_timeout_s,
+            ssl_context=options.ssl_context,
+        )
+        return await connection.open(target, timeout_s=options.connect_timeout_s)
 
     async def close(self) -> None:
         """Leave and release everything; `on_disconnected` is not called. Idempotent."""
-        raise NotImplementedError("session")
+        self._is_closed = True
+        self._ready.clear()
+        await self._tasks.close()
+        await self._release()
+        for publication in self._publications.values():
+            publication.sender.close()
+        self._publications.clear()
+
+    async def _release(self) -> None:
+        """Drop the current connection with everything that came over it."""
+        connection, self._connection = self._connection, None
+        for publication in self._publications.values():
+            publication.sender.unbind()
+        for sid in list(self._receivers):
+            self._close_receiver(sid)
+        if connection is not None:
+            await connection.close()
 
     def retry_now(self) -> None:
         """Cut the current wait between two rejoin attempts short."""
-        raise NotImplementedError("session")
+        self._hurry.set()
+
+    def _start_rejoin(self, cause: str) -> None:
+        if self._is_closed or self._is_rejoining or not self._ready.is_set():
+            return
+        self._is_rejoining = True
+        self._ready.clear()
+        log.info("rejoining", cause=cause)
+        spawn(self._rejoin(), name="rejoin", owner=self._tasks)
+
+    async def _rejoin(self) -> None:
+        self._observer.on_reconnecting()
+        ladder = RejoinLadder(self._options.rejoin_attempts)
+        failure: WorldError | None = None
+        while (wait_s := ladder.next_wait_s(random.random())) is not None:
+            await self._release()
+            await self._wait(wait_s)
+            if self._is_closed:
+                return
+            try:
+                await self._join_once()
+                await self._republish()
+            except WorldError as error:
+                failure = error
+                log.info("rejoin failed", attempt=ladder.made, reason=str(error.reason))
+                if error.reason in _TERMINAL:
+                    break
+                continue
+            self._is_rejoining = False
+            self._rejoins += 1
+            self._ready.set()
+            self._observer.on_reconnected()
+            return
+        detail = "" if failure is None else str(failure.reason)
+        is_refused = failure is not None and failure.reason in _TERMINAL
+        reasons = lk_models.DisconnectReason
+        self._end(reasons.JOIN_FAILURE if is_refused else reasons.SIGNAL_CLOSE, detail)
+
+    async def _wait(self, wait_s: float) -> None:
+        self._hurry.clear()
+        try:
+            async with asyncio.timeout(wait_s):
+                await self._hurry.wait()
+        except TimeoutError:
+            return
+
+    async def _republish(self) -> None:
+        connection = self._require_connection()
+        if self._permission is not None:
+            connection.send(lk_rtc.SignalRequest(subscription_permission=self._permission))
+        for old_sid, publication in list(self._publications.items()):
+            try:
+                track = await connection.publish(publication.request, publication.uplink)
+            except WorldError as error:
+                if error.reason is not Reason.DENIED:
+                    raise
+                self._forget(old_sid)
+                self._observer.on_local_unpublished(old_sid)
+                continue
+            publication.track = track
+            self._publications.pop(old_sid, None)
+            self._publications[track.sid] = publication
+            self._observer.on_local_republished(old_sid, track)
+
+    def _end(self, reason: lk_models.DisconnectReason, detail: str) -> None:
+        """End the stay for good; resources go in the background."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        self._ready.clear()
+        self._hurry.set()
+        for publication in self._publications.values():
+            publication.sender.close()
+        spawn(self._release(), name="release", owner=self._tasks)
+        log.info("session ended", reason=lk_models.DisconnectReason.Name(reason), detail=detail)
+        self._observer.on_disconnected(reason, detail)
+
+    def _require_connection(self) -> Connection:
+        if self._connection is None or self._is_closed:
+            raise WorldError(Reason.NO_ROUTE, retry=not self._is_closed, detail="not connected")
+        return self._connection
+
+    # --- publishing --------------------------------------------------------------------------
 
     async def publish(
         self,
@@ -69,26 +276,64 @@ class Session:
         *,
         codec: str,
         layers: Sequence[LayerParameters] = (),
-    ) -> tuple[lk_models.TrackInfo, AudioRtpSender | VideoRtpSender]:
+    ) -> tuple[lk_models.TrackInfo, Sender]:
         """Announce and negotiate a track. `codec` is "opus", "VP8" or "H264".
 
         `request.cid` is filled when empty. Several layers need the rids q, h, f, lowest first.
         """
-        raise NotImplementedError("session")
+        connection = self._require_connection()
+        is_audio = request.type == lk_models.TrackType.AUDIO
+        request.cid = request.cid or f"LN_{secrets.token_hex(8)}"
+        if is_audio:
+            request.disable_red = True
+        elif not request.simulcast_codecs:
+            request.simulcast_codecs.add(codec=codec.lower(), cid=request.cid)
+        uplink = _new_uplink(request, codec, layers)
+        publication = _Publication(request, uplink, _new_sender(uplink))
+        # The sender has to be known before the answer arrives, which binds it.
+        self._publications[request.cid] = publication
+        try:
+            publication.track = await connection.publish(request, uplink)
+        except BaseException:
+            self._publications.pop(request.cid, None)
+            publication.sender.close()
+            connection.forget_uplink(request.cid)
+            raise
+        self._publications.pop(request.cid, None)
+        self._publications[publication.track.sid] = publication
+        return publication.track, publication.sender
 
     async def unpublish(self, track_sid: str) -> None:
         """Stop sending a track; returns when the server has answered."""
-        raise NotImplementedError("session")
+        publication = self._forget(track_sid)
+        if publication is not None and self._connection is not None and not self._is_rejoining:
+            await self._connection.unpublish(publication.uplink.cid)
+
+    def _forget(self, track_sid: str) -> _Publication | None:
+        publication = self._publications.pop(track_sid, None)
+        if publication is not None:
+            publication.sender.close()
+        return publication
 
     def set_muted(self, track_sid: str, muted: bool) -> None:
         """Tell the server that our track is muted; the caller stops or resumes sending."""
-        raise NotImplementedError("session")
+        publication = self._publications.get(track_sid)
+        if publication is not None:
+            publication.request.muted = muted
+        self._send(lk_rtc.SignalRequest(mute=lk_rtc.MuteTrackRequest(sid=track_sid, muted=muted)))
+
+    # --- subscribing -------------------------------------------------------------------------
 
     def set_subscribed(
         self, participant_sid: str, track_sids: Sequence[str], subscribed: bool
     ) -> None:
-        """Ask for tracks or give them up; media follows as `on_track`, `on_track_removed`."""
-        raise NotImplementedError("session")
+        """Ask for tracks or give them up; media follows as `on_track`, `on_track_removed`.
+
+        Not repeated after a rejoin: every sid is new then.
+        """
+        update = lk_rtc.UpdateSubscription(track_sids=track_sids, subscribe=subscribed)
+        update.participant_tracks.add(participant_sid=participant_sid, track_sids=track_sids)
+        self._send(lk_rtc.SignalRequest(subscription=update))
 
     def set_track_settings(
         self,
@@ -102,15 +347,83 @@ class Session:
         priority: int = 0,
     ) -> None:
         """Say which layer of subscribed tracks we want; sizes beat quality."""
-        raise NotImplementedError("session")
+        settings = lk_rtc.UpdateTrackSettings(
+            track_sids=track_sids,
+            disabled=disabled,
+            quality=lk_models.VideoQuality.HIGH if quality is None else quality,
+            width=width,
+            height=height,
+            fps=fps,
+            priority=priority,
+        )
+        self._send(lk_rtc.SignalRequest(track_setting=settings))
 
     def set_subscription_permission(self, permission: lk_rtc.SubscriptionPermission) -> None:
         """Say who may subscribe to our tracks; repeated after every rejoin."""
-        raise NotImplementedError("session")
+        self._permission = permission
+        self._send(lk_rtc.SignalRequest(subscription_permission=permission))
+
+    def _send(self, request: lk_rtc.SignalRequest) -> None:
+        """Send a request that describes sids of now; while rejoining it would be void."""
+        if self._connection is not None and not self._is_closed:
+            self._connection.send(request)
+
+    # --- data --------------------------------------------------------------------------------
 
     async def send_data(self, packet: lk_models.DataPacket, *, reliable: bool) -> None:
-        """Send a packet. Reliable ones are numbered here and wait while 2 MiB are buffered."""
-        raise NotImplementedError("session")
+        """Send a packet. Reliable ones are numbered here and wait while 2 MiB are buffered.
+
+        While rejoining it waits for the new connection. Lossy packets are dropped, and counted,
+        when the network does not keep up.
+        """
+        label = RELIABLE if reliable else LOSSY
+        connection = await self._channel(label)
+        if not reliable:
+            try:
+                data = encode_lossy(packet)
+            except PacketTooLargeError as error:
+                raise WorldError(Reason.TOO_LARGE, detail=str(error)) from error
+            if connection.buffered_bytes(label) > LOSSY_BUFFER_BYTES:
+                self.dropped_lossy += 1
+                return
+            connection.send_message(label, data)
+            return
+        while connection.buffered_bytes(label) > RELIABLE_BUFFER_BYTES:
+            await connection.drain(label, RELIABLE_BUFFER_BYTES // 2)
+            connection = await self._channel(label)
+        try:
+            data = self._outbox.number(packet)
+        except PacketTooLargeError as error:
+            raise WorldError(Reason.TOO_LARGE, detail=str(error)) from error
+        connection.send_message(label, data)
+        self._outbox.trim(connection.buffered_bytes(label))
+
+    async def _channel(self, label: str) -> Connection:
+        """Return the connection once this channel of it is open."""
+        try:
+            async with asyncio.timeout(CHANNEL_TIMEOUT_S):
+                if self._is_closed:
+                    raise WorldError(Reason.NO_ROUTE, detail="the session has ended")
+                await self._ready.wait()
+                connection = self._require_connection()
+                await connection.wait_for_channel(label)
+                return connection
+        except TimeoutError as error:
+            raise WorldError(Reason.TIMEOUT, retry=True, detail="data channel") from error
+
+    def on_message(self, label: str, data: bytes) -> None:
+        """Take a message of a data channel."""
+        if label not in (RELIABLE, LOSSY):
+            return
+        try:
+            packet = parse_packet(data)
+        except ProtocolError as error:
+            log.info("data packet dropped", reason=error.reason)
+            return
+        if label == LOSSY or self._inbox.is_new(packet, time.monotonic()):
+            self._observer.on_data(packet, label == RELIABLE)
+
+    # --- ourselves ---------------------------------------------------------------------------
 
     async def update_metadata(
         self,
@@ -120,12 +433,170 @@ class Session:
         attributes: Mapping[str, str] | None = None,
     ) -> None:
         """Change what people see of us; raises `WorldError(DENIED)` when the server refuses."""
-        raise NotImplementedError("session")
+        connection = self._require_connection()
+        request = lk_rtc.UpdateParticipantMetadata(
+            name=name, metadata=metadata, attributes=attributes or {}
+        )
+        response = await connection.update_metadata(request)
+        if response.reason is None:
+            raise WorldError(Reason.TIMEOUT, retry=True, detail=response.detail)
+        if response.reason != lk_rtc.RequestResponse.OK:
+            too_large = response.reason == lk_rtc.RequestResponse.LIMIT_EXCEEDED
+            reason = Reason.TOO_LARGE if too_large else Reason.DENIED
+            raise WorldError(reason, detail=response.detail)
 
-    async def simulate(self, scenario: lk_rtc.SimulateScenario) -> None:
+    def simulate(self, scenario: lk_rtc.SimulateScenario) -> None:
         """Ask the server to misbehave (tests)."""
-        raise NotImplementedError("session")
+        self._send(lk_rtc.SignalRequest(simulate=scenario))
 
     async def get_stats(self) -> SessionStats:
         """Return counters of every sender and receiver."""
-        raise NotImplementedError("session")
+        stats = SessionStats(rejoins=self._rejoins)
+        if self._connection is not None:
+            stats.transports = self._connection.transport_stats()
+        for publication in self._publications.values():
+            sender = publication.sender
+            stats.senders += sender.stats if isinstance(sender.stats, list) else [sender.stats]
+        stats.receivers = [receiver.stats for _, receiver, _ in self._receivers.values()]
+        return stats
+
+    # --- ConnectionObserver: for the connection alone ----------------------------------------
+
+    def on_welcome(self, join: lk_rtc.JoinResponse) -> None:
+        """Take the server's welcome."""
+        self._join = join
+        self._observer.on_joined(join, again=self._is_rejoining)
+
+    def on_lost(self, cause: str) -> None:
+        """Take the loss of the connection."""
+        self._start_rejoin(cause)
+
+    def on_token(self, token: str) -> None:
+        """Take a newer token."""
+        self._token = token
+        self._observer.on_token_refreshed(token)
+
+    def on_track_opened(self, track: DownlinkTrack, router: MediaRouter) -> None:
+        """Take a track that reaches us."""
+        receiver: Receiver
+        if track.kind == "audio":
+            receiver = AudioRtpReceiver(track.track_sid, track.ssrc, dict(track.codecs))
+        else:
+            receiver = VideoRtpReceiver(
+                track.track_sid,
+                track.ssrc,
+                dict(track.codecs),
+                rtx_ssrc=track.rtx_ssrc,
+                rtx_of=dict(track.rtx_of),
+            )
+        self._close_receiver(track.track_sid)
+        self._receivers[track.track_sid] = (track, receiver, router)
+        router.attach_receiver(receiver)
+        self._observer.on_track(track.participant_sid, track.track_sid, receiver)
+
+    def on_track_closed(self, track: DownlinkTrack) -> None:
+        """Take the end of a track."""
+        known = self._receivers.get(track.track_sid)
+        if known is not None and known[0] == track:
+            self._close_receiver(track.track_sid)
+
+    def _close_receiver(self, track_sid: str) -> None:
+        known = self._receivers.pop(track_sid, None)
+        if known is None:
+            return
+        _, receiver, router = known
+        router.detach_receiver(receiver)
+        receiver.close()
+        self._observer.on_track_removed(track_sid)
+
+    def on_uplink(self, parameters: UplinkParameters, router: MediaRouter) -> None:
+        """Take what the server accepted for a published track."""
+        for publication in self._publications.values():
+            if publication.uplink.cid == parameters.cid:
+                publication.sender.bind(
+                    router,
+                    SenderBinding(
+                        parameters.mid,
+                        parameters.payload_type,
+                        parameters.rtx_payload_type,
+                        parameters.extensions,
+                    ),
+                )
+
+    def on_leave(self, leave: lk_rtc.LeaveRequest) -> None:
+        """Take the server's goodbye."""
+        match after_leave(leave):
+            case End(reason):
+                self._end(reason, "")
+            case _:
+                self._start_rejoin(f"leave {lk_rtc.LeaveRequest.Action.Name(leave.action)}")
+
+    def on_signal(self, kind: str, message: Message) -> None:
+        """Take a message about the room."""
+        observer = self._observer
+        match message:
+            case lk_rtc.ParticipantUpdate():
+                observer.on_update(message.participants)
+            case lk_rtc.RoomUpdate():
+                observer.on_room_update(message.room)
+            case lk_rtc.SpeakersChanged():
+                observer.on_speakers(message.speakers)
+            case lk_rtc.ConnectionQualityUpdate():
+                observer.on_quality(message.updates)
+            case lk_rtc.StreamStateUpdate():
+                observer.on_stream_states(message.stream_states)
+            case lk_rtc.MuteTrackRequest():
+                observer.on_mute_request(message.sid, message.muted)
+            case lk_rtc.TrackUnpublishedResponse():
+                self._on_unpublished(message.track_sid)
+            case lk_rtc.TrackSubscribed():
+                observer.on_local_subscribed(message.track_sid)
+            case lk_rtc.SubscriptionPermissionUpdate():
+                observer.on_subscription_permission(
+                    message.participant_sid, message.track_sid, message.allowed
+                )
+            case lk_rtc.SubscriptionResponse():
+                observer.on_subscription_failed(message.track_sid, message.err)
+            case lk_rtc.SubscribedQualityUpdate():
+                observer.on_subscribed_quality(message)
+            case lk_rtc.RoomMovedResponse():
+                if message.token:
+                    self.on_token(message.token)
+                observer.on_room_moved(message)
+            case _:
+                log.debug("signal message without effect", kind=kind)
+
+    def _on_unpublished(self, track_sid: str) -> None:
+        publication = self._forget(track_sid)
+        if publication is None:
+            return
+        if self._connection is not None:
+            self._connection.forget_uplink(publication.uplink.cid)
+        self._observer.on_local_unpublished(track_sid)
+
+
+def _new_uplink(
+    request: lk_rtc.AddTrackRequest, codec: str, layers: Sequence[LayerParameters]
+) -> Uplink:
+    is_audio = request.type == lk_models.TrackType.AUDIO
+    rids = [layer.rid for layer in layers] if len(layers) > 1 else [""]
+    return Uplink(
+        cid=request.cid,
+        kind="audio" if is_audio else "video",
+        codec=codec,
+        layers=tuple(UplinkLayer(rid, _new_ssrc(), _new_ssrc()) for rid in rids),
+        stereo=request.stereo,
+        dtx=is_audio and not request.disable_dtx,
+    )
+
+
+def _new_sender(uplink: Uplink) -> Sender:
+    if uplink.kind == "audio":
+        return AudioRtpSender(uplink.layers[0].ssrc)
+    return VideoRtpSender(
+        uplink.codec, [(layer.rid, layer.ssrc, layer.rtx_ssrc) for layer in uplink.layers]
+    )
+
+
+def _new_ssrc() -> int:
+    return secrets.randbelow(0xFFFFFFFE) + 1

@@ -54,7 +54,6 @@ class Left:
     """The server sent `leave`; the socket is of no more use."""
 
     leave: lk_rtc.LeaveRequest
-    before_join: bool
 
 
 @dataclass(frozen=True)
@@ -223,7 +222,7 @@ class SignalClient:
     def _first(self, kind: str, response: lk_rtc.SignalResponse, now_s: float) -> list[Output]:
         if kind == "leave":
             self._state = _State.CLOSED
-            return [Left(response.leave, before_join=True)]
+            return [Left(response.leave)]
         if kind != "join":
             raise ProtocolError("first message is neither join nor leave")
         join = response.join
@@ -239,7 +238,7 @@ class SignalClient:
     def _later(self, kind: str, response: lk_rtc.SignalResponse, now_s: float) -> list[Output]:
         if kind == "leave":
             self._state = _State.CLOSED
-            return [Left(response.leave, before_join=False)]
+            return [Left(response.leave)]
         if kind == "pong_resp":
             sent_ms = response.pong_resp.last_ping_timestamp
             self.round_trip_s = max(0.0, now_s - sent_ms / 1000.0) if sent_ms else 0.0
