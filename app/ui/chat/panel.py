@@ -37,6 +37,7 @@ from app.ui.widgets import Button, EmptyState, IconButton, Menu
 
 MAX_TEXT_CHARS = 10_000
 _MAX_FIELD_PX = 120
+_FIELD_PAD_PX = 7
 
 
 class MessageField(QPlainTextEdit):
@@ -59,13 +60,14 @@ class MessageField(QPlainTextEdit):
         self.setWordWrapMode(QTextOption.WrapMode.WrapAtWordBoundaryOrAnywhere)
         self.viewport().setAutoFillBackground(False)
         self.document().setDocumentMargin(0)
+        self.setViewportMargins(0, _FIELD_PAD_PX, 0, _FIELD_PAD_PX)
         self.textChanged.connect(self._grow)
         self._grow()
 
     def _grow(self) -> None:
         lines = max(1, round(self.document().size().height()))
-        wanted = lines * self.fontMetrics().lineSpacing() + 6
-        height = min(_MAX_FIELD_PX, max(24, wanted))
+        wanted = lines * self.fontMetrics().lineSpacing() + 2 * _FIELD_PAD_PX + 2
+        height = min(_MAX_FIELD_PX, max(32, wanted))
         self.setFixedHeight(height)
         policy = Qt.ScrollBarPolicy
         self.setVerticalScrollBarPolicy(

@@ -91,9 +91,14 @@ class DropOverlay(QWidget):
 
     def _paint_words(self, painter: QPainter, box: QRectF) -> None:
         middle = box.center().x()
-        small = box.height() < 320
-        y = box.center().y() - (70 if small else 106)
-        if not small:
+        with_disc = box.height() >= 320 and self._cut is None
+        y = box.center().y() - (106 if with_disc else 52)
+        if self._cut is not None:
+            # Away from the lit tile: below it if there is more room, else above.
+            below, above = box.bottom() - self._cut.bottom(), self._cut.top() - box.top()
+            room = (self._cut.bottom(), below) if below >= above else (box.top(), above)
+            y = room[0] + max(16.0, (room[1] - 104) / 2)
+        if with_disc:
             disc = QRectF(middle - 44, y, 88, 88)
             painter.setPen(Qt.PenStyle.NoPen)
             painter.setBrush(color("accent_soft"))
@@ -102,7 +107,7 @@ class DropOverlay(QWidget):
                 painter, disc.adjusted(24, 24, -24, -24), "file-arrow-up", color("accent_text")
             )
             y += 104
-        # Over a lit tile the words need a ground of their own.
+        # Other tiles shine through: with a lit one the words get a ground of their own.
         if self._cut is not None:
             plate = color("stage")
             plate.setAlphaF(0.85)

@@ -23,7 +23,7 @@ from app.ui.files.model import (
     icon_name,
     meta_text,
 )
-from app.ui.theme import TypeStyle
+from app.ui.theme import TypeStyle, font_of
 from app.ui.widgets import (
     Button,
     ElidedLabel,
@@ -58,7 +58,7 @@ class TransferRow(Inset):
         self._plate = IconPlate(icon_name(transfer.file_name), 36, tone="neutral", icon_px=20)
         self.body.addWidget(self._plate, 0, Qt.AlignmentFlag.AlignTop)
         words = QVBoxLayout()
-        words.setSpacing(3)
+        words.setSpacing(5)
         self._name = ElidedLabel(transfer.file_name, TypeStyle.LABEL)
         words.addWidget(self._name)
         self._bar = ProgressBar()
@@ -196,6 +196,7 @@ class FilesPanel(QWidget):
         row = QHBoxLayout(head)
         row.setContentsMargins(8, 0, 0, 0)
         title = TextLabel(section.value, TypeStyle.CAPTION, "text2")
+        title.setFont(font_of(TypeStyle.CAPTION, weight=600))
         row.addWidget(title)
         row.addStretch(1)
         if section is Section.SHARED:

@@ -20,7 +20,7 @@ from app.ui.people.model import (
     shown_name,
     spoken_description,
 )
-from app.ui.theme import Radius, TypeStyle, color, fill_rounded
+from app.ui.theme import Radius, TypeStyle, color, fill_rounded, font_of
 from app.ui.widgets import (
     Avatar,
     Button,
@@ -164,6 +164,7 @@ class PeoplePanel(QWidget):
         column.addLayout(head)
         column.addSpacing(12)
         self._title = TextLabel("In the meeting", TypeStyle.CAPTION, "text2")
+        self._title.setFont(font_of(TypeStyle.CAPTION, weight=600))
         self._title.setContentsMargins(18, 0, 18, 0)
         column.addWidget(self._title)
         column.addSpacing(6)

@@ -348,7 +348,7 @@ class ControlBar(QFrame):
         """76 px with labels, or 60 px with icons of 44."""
         self.setFixedHeight(COMPACT_HEIGHT_PX if compact else HEIGHT_PX)
         side = 12 if compact else 16
-        self._row.setContentsMargins(side, 0, side, 0)
+        self._row.setContentsMargins(side, 1, side, 0)
         self.mic.set_compact(compact)
         self.camera.set_compact(compact)
         self.more.set_compact(compact)

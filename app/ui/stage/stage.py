@@ -235,8 +235,7 @@ class Stage(QWidget):
             self._rings.clear()
             self._show_speaking()
         for tile in self._all_tiles():
-            # One's own picture does not come over the network: it stays live.
-            tile.set_frozen(frozen and not tile.person.is_me)
+            tile.set_frozen(frozen)
 
     def set_mirror_self(self, mirror: bool) -> None:
         """Show one's own picture as a mirror does, or as others see it."""
@@ -362,7 +361,7 @@ class Stage(QWidget):
         tile.set_pinned(person.identity in self._slots.pinned)
         ring = len(self._roster.others) > 1
         tile.set_speaking(person.identity in self._rings.lit, ring=ring)
-        tile.set_frozen(self._frozen and not person.is_me)
+        tile.set_frozen(self._frozen)
         tile.pinRequested.connect(self.toggle_pin)
         tile.menuRequested.connect(self.tileMenuRequested)
         self._tiles[person.identity] = tile

@@ -77,6 +77,7 @@ QToolButton[role="icon"]::menu-indicator { image: none; width: 0; }
 
 QToolButton[role="control"] { background: transparent; color: $text1; border: 2px solid transparent;
   border-radius: 12px; min-height: 44px; padding: 5px 0 3px 0; }
+QToolButton[role="control"][compact="true"] { min-height: 0; padding: 0; }
 QToolButton[role="control"]:hover { background: $surface2; }
 QToolButton[role="control"]:pressed { background: $surface3; }
 QToolButton[role="control"][tone="on"] { background: $accent_soft; color: $accent_text; }

@@ -142,6 +142,7 @@ class ControlButton(QToolButton):
     def set_compact(self, compact: bool) -> None:
         """Show the icon alone (44x44), or icon and label (64x56)."""
         style = Qt.ToolButtonStyle
+        set_property(self, "compact", "true" if compact else "false")
         if compact:
             self.setToolButtonStyle(style.ToolButtonIconOnly)
             self.setFixedHeight(44)
