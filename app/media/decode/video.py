@@ -218,14 +218,14 @@ class VideoDecoder:
 
     def _show_all(self, pictures: list[Picture], ts_rtp: int) -> None:
         with self._lock:
-            behind = bool(self._queue)
             sinks, slots = self._sinks, self._slots
         for picture in pictures:
             for sink in sinks:
                 self._show(sink, picture, ts_rtp)
-            if not behind:
-                for slot in slots:
-                    self._show(slot.offer, picture, ts_rtp)
+            if self._queue:
+                continue  # behind: a newer picture is about to replace this one
+            for slot in slots:
+                self._show(slot.offer, picture, ts_rtp)
 
     def _show(self, sink: PictureSink, picture: Picture, ts_rtp: int) -> None:
         try:

@@ -234,8 +234,8 @@ class LayerEncoder:
 
     def _is_due(self, pts: int) -> bool:
         interval = CLOCK_RATE_HZ / self._spec.fps
-        # Half an interval of grace, since a camera's frames never come quite evenly.
-        if pts < self._due_pts - interval / 2:
+        # Some grace, since a camera's frames never come quite evenly.
+        if pts < self._due_pts - interval / 3:
             return False
         self._due_pts = max(self._due_pts + interval, pts)
         return True
