@@ -576,7 +576,8 @@ def _first_info(sid: str, claims: Claims, request: rtc.JoinRequest) -> models.Pa
     grant = claims.video
     now_ms = _now_ms()
     kind_name = claims.kind.upper()
-    kinds = dict(models.ParticipantInfo.Kind.items())
+    known_kinds = set(models.ParticipantInfo.Kind.keys())
+    known_sources = set(models.TrackSource.keys())
     info = models.ParticipantInfo(
         sid=sid,
         identity=claims.identity,
@@ -587,7 +588,7 @@ def _first_info(sid: str, claims: Claims, request: rtc.JoinRequest) -> models.Pa
         joined_at=now_ms // 1000,
         joined_at_ms=now_ms,
         version=1,
-        kind=kinds.get(kind_name, States.STANDARD),
+        kind=kind_name if kind_name in known_kinds else "STANDARD",
         client_protocol=request.client_info.client_protocol,
         capabilities=request.client_info.capabilities,
         permission=models.ParticipantPermission(
@@ -599,10 +600,9 @@ def _first_info(sid: str, claims: Claims, request: rtc.JoinRequest) -> models.Pa
             agent=grant.agent,
             can_update_metadata=grant.can_update_own_metadata,
             can_subscribe_metrics=grant.can_subscribe_metrics,
+            can_publish_sources=[
+                name.upper() for name in grant.can_publish_sources if name.upper() in known_sources
+            ],
         ),
-    )
-    sources = dict(models.TrackSource.items())
-    info.permission.can_publish_sources.extend(
-        sources[name.upper()] for name in grant.can_publish_sources if name.upper() in sources
     )
     return info

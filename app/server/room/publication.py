@@ -81,9 +81,10 @@ def new_track_info(request: rtc.AddTrackRequest, sid: str) -> models.TrackInfo:
         models.TrackSource.SCREEN_SHARE,
         models.TrackSource.SCREEN_SHARE_AUDIO,
     )
-    declared = request.layers
+    declared = list(request.layers)
     if not declared and request.simulcast_codecs:
-        declared = request.simulcast_codecs[0].layers
+        declared = list(request.simulcast_codecs[0].layers)
+    declared.sort(key=lambda layer: layer.quality)
     info = models.TrackInfo(
         sid=sid,
         type=request.type,
@@ -97,7 +98,7 @@ def new_track_info(request: rtc.AddTrackRequest, sid: str) -> models.TrackInfo:
         disable_red=request.disable_red,
         encryption=request.encryption,
         stream=request.stream or ("screen" if is_screen else "camera"),
-        layers=sorted(declared, key=lambda layer: layer.quality),
+        layers=declared,
         audio_features=request.audio_features,
         backup_codec_policy=request.backup_codec_policy,
         packet_trailer_features=request.packet_trailer_features,

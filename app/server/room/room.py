@@ -193,7 +193,7 @@ class Room:
             "participant left",
             room=self.info.sid,
             participant=participant.sid,
-            reason=models.DisconnectReason.Name(reason),  # type: ignore[arg-type]  # enums are ints
+            reason=models.DisconnectReason.Name(reason),
         )
 
     def close(self, reason: int) -> None:

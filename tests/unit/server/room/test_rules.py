@@ -1,0 +1,68 @@
+"""Small decisions of a room: whose metadata, whose tracks, which layer."""
+
+from __future__ import annotations
+
+import pytest
+from livekit.protocol import models, rtc
+
+from app.server.room.metadata import MetadataRefusal, check_update
+from app.server.room.permissions import SubscriptionRules
+
+UPDATE = rtc.UpdateParticipantMetadata
+
+
+def person() -> models.ParticipantInfo:
+    return models.ParticipantInfo(
+        permission=models.ParticipantPermission(can_update_metadata=True)
+    )
+
+
+def test_an_ordinary_update_is_accepted() -> None:
+    check_update(UPDATE(name="Ada", metadata="m", attributes={"lanai.hand": "1"}), person())
+
+
+@pytest.mark.parametrize(
+    ("update", "reason"),
+    [
+        (UPDATE(attributes={"lanai.role": "host"}), rtc.RequestResponse.NOT_ALLOWED),
+        (UPDATE(attributes={"lanai.role": ""}), rtc.RequestResponse.NOT_ALLOWED),
+        (UPDATE(name="é" * 129), rtc.RequestResponse.LIMIT_EXCEEDED),
+        (UPDATE(metadata="x" * (512 * 1024 + 1)), rtc.RequestResponse.LIMIT_EXCEEDED),
+        (UPDATE(attributes={"a": "x" * 70_000}), rtc.RequestResponse.LIMIT_EXCEEDED),
+    ],
+)
+def test_what_may_not_be_written_is_refused_with_its_reason(
+    update: rtc.UpdateParticipantMetadata, reason: int
+) -> None:
+    with pytest.raises(MetadataRefusal) as caught:
+        check_update(update, person())
+    assert caught.value.reason == reason
+
+
+def test_attributes_cannot_be_piled_up_past_the_limit() -> None:
+    info = person()
+    info.attributes["a"] = "x" * 60_000
+    with pytest.raises(MetadataRefusal):
+        check_update(UPDATE(attributes={"b": "x" * 10_000}), info)
+    check_update(UPDATE(attributes={"b": "x" * 10_000, "a": ""}), info)
+
+
+def test_without_the_grant_nothing_may_be_written() -> None:
+    with pytest.raises(MetadataRefusal):
+        check_update(UPDATE(name="Ada"), models.ParticipantInfo())
+
+
+def test_everybody_may_subscribe_until_the_publisher_says_otherwise() -> None:
+    assert SubscriptionRules().allows(sid="PA_b", identity="bob", track_sid="TR_1")
+    rules = SubscriptionRules.from_request(
+        rtc.SubscriptionPermission(
+            track_permissions=[
+                rtc.TrackPermission(participant_identity="bob", all_tracks=True),
+                rtc.TrackPermission(participant_sid="PA_c", track_sids=["TR_1"]),
+            ]
+        )
+    )
+    assert rules.allows(sid="PA_b", identity="bob", track_sid="TR_2")
+    assert rules.allows(sid="PA_c", identity="carol", track_sid="TR_1")
+    assert not rules.allows(sid="PA_c", identity="carol", track_sid="TR_2")
+    assert not rules.allows(sid="PA_d", identity="dave", track_sid="TR_1")
