@@ -1,0 +1,1 @@
+"""`demo`: a meeting with made-up people; says what arrived."""
