@@ -71,6 +71,10 @@ class AudioFrame:
         flat = np.frombuffer(self._data, dtype=np.int16, count=count)
         return flat.reshape(-1, self._num_channels)
 
+    def overwrite(self, pcm: Pcm) -> None:
+        """Replace the samples by others of the same shape."""
+        self._data = bytearray(pcm.tobytes())
+
     @property
     def userdata(self) -> dict[str, Any]:
         """Whatever the caller attached."""

@@ -1,0 +1,146 @@
+"""Incoming streams of a room: from packets to the readers that handlers got."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import structlog
+from livekit.protocol import models as lk
+
+from app.engine.streams import (
+    DISCONNECTED,
+    ByteStreamHandler,
+    ByteStreamReader,
+    TextStreamHandler,
+    TextStreamReader,
+)
+from app.protocol.errors import ProtocolError
+from app.protocol.streams.assembler import (
+    MAX_STREAM_BYTES,
+    BytesGrew,
+    IncomingStream,
+    Output,
+    StreamAssembler,
+    StreamEnded,
+    StreamFailed,
+    StreamKind,
+    StreamOpened,
+    TextGrew,
+)
+
+log = structlog.get_logger(__name__)
+
+
+class StreamDesk:
+    """Handlers by topic and the readers of streams that have not ended."""
+
+    def __init__(self) -> None:
+        self._assembler = StreamAssembler()
+        self._text_handlers: dict[str, TextStreamHandler] = {}
+        self._byte_handlers: dict[str, ByteStreamHandler] = {}
+        self._text_readers: dict[str, TextStreamReader] = {}
+        self._byte_readers: dict[str, ByteStreamReader] = {}
+
+    def reset(self, *, max_bytes: int = MAX_STREAM_BYTES) -> None:
+        """Begin with a new room; handlers stay."""
+        self._assembler = StreamAssembler(max_bytes=max_bytes)
+
+    def register_text(self, topic: str, handler: TextStreamHandler) -> None:
+        """Give text streams of `topic` to `handler`."""
+        if topic in self._text_handlers:
+            raise ValueError(f"text stream handler for topic '{topic}' already set")
+        self._text_handlers[topic] = handler
+
+    def unregister_text(self, topic: str) -> None:
+        """Ignore text streams of `topic`."""
+        self._text_handlers.pop(topic, None)
+
+    def register_bytes(self, topic: str, handler: ByteStreamHandler) -> None:
+        """Give byte streams of `topic` to `handler`."""
+        if topic in self._byte_handlers:
+            raise ValueError(f"byte stream handler for topic '{topic}' already set")
+        self._byte_handlers[topic] = handler
+
+    def unregister_bytes(self, topic: str) -> None:
+        """Ignore byte streams of `topic`."""
+        self._byte_handlers.pop(topic, None)
+
+    def handle_packet(self, packet: lk.DataPacket) -> None:
+        """Take a header, a chunk or a trailer."""
+        try:
+            outputs = self._assembler.handle_packet(packet)
+        except ProtocolError as error:
+            log.warning("stream packet dropped", reason=error.reason)
+            return
+        for output in outputs:
+            self._perform(output)
+
+    def handle_sender_left(self, identity: str) -> None:
+        """Fail the streams of somebody who left."""
+        for output in self._assembler.handle_sender_left(identity):
+            self._perform(output)
+
+    def handle_disconnect(self) -> None:
+        """Fail all streams: nothing more will come."""
+        readers: list[TextStreamReader | ByteStreamReader] = [
+            *self._text_readers.values(),
+            *self._byte_readers.values(),
+        ]
+        self._text_readers.clear()
+        self._byte_readers.clear()
+        self._assembler = StreamAssembler()
+        for reader in readers:
+            reader.handle_failure(DISCONNECTED)
+
+    def _perform(self, output: Output) -> None:
+        match output:
+            case StreamOpened(stream):
+                self._open(stream)
+            case TextGrew(stream_id, text):
+                if (reader := self._text_readers.get(stream_id)) is not None:
+                    reader.handle_piece(text)
+            case BytesGrew(stream_id, data):
+                if (byte_reader := self._byte_readers.get(stream_id)) is not None:
+                    byte_reader.handle_piece(data)
+            case StreamEnded(stream_id, attributes):
+                for ended in self._take(stream_id):
+                    ended.handle_end(dict(attributes))
+            case StreamFailed(stream_id, fault, detail):
+                for failed in self._take(stream_id):
+                    failed.handle_failure(f"{fault}: {detail}" if detail else str(fault))
+
+    def _take(self, stream_id: str) -> list[TextStreamReader | ByteStreamReader]:
+        found = [self._text_readers.pop(stream_id, None), self._byte_readers.pop(stream_id, None)]
+        return [reader for reader in found if reader is not None]
+
+    def _open(self, stream: IncomingStream) -> None:
+        def forget() -> None:
+            self._assembler.ignore(stream.stream_id)
+            self._take(stream.stream_id)
+
+        try:
+            if stream.kind is StreamKind.TEXT:
+                self._open_text(stream, forget)
+            else:
+                self._open_bytes(stream, forget)
+        except Exception:
+            # The handler is the application's; its fault must not end the room.
+            log.exception("stream handler failed")
+
+    def _open_text(self, stream: IncomingStream, forget: Callable[[], None]) -> None:
+        handler = self._text_handlers.get(stream.topic)
+        if handler is None:
+            self._assembler.ignore(stream.stream_id)
+            return
+        reader = TextStreamReader(stream, on_close=forget)
+        self._text_readers[stream.stream_id] = reader
+        handler(reader, stream.sender_identity)
+
+    def _open_bytes(self, stream: IncomingStream, forget: Callable[[], None]) -> None:
+        handler = self._byte_handlers.get(stream.topic)
+        if handler is None:
+            self._assembler.ignore(stream.stream_id)
+            return
+        reader = ByteStreamReader(stream, on_close=forget)
+        self._byte_readers[stream.stream_id] = reader
+        handler(reader, stream.sender_identity)
