@@ -44,7 +44,12 @@ class EndPage(QWidget):
         self.text.setObjectName("endText")
         self.text.setAlignment(middle)
         self.text.setFixedWidth(460)
-        column.addWidget(self.text, 0, middle)
+        # A row with stretches, since an aligned label gets the height of one line.
+        words = QHBoxLayout()
+        words.addStretch(1)
+        words.addWidget(self.text)
+        words.addStretch(1)
+        column.addLayout(words)
         column.addSpacing(28)
         buttons = QHBoxLayout()
         buttons.setSpacing(12)

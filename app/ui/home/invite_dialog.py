@@ -67,6 +67,7 @@ class InviteDialog(Dialog):
         done.clicked.connect(self.close_)
         self.buttons.addWidget(email)
         self.buttons.addWidget(done)
+        self.first = done
 
     def _add_copyable(
         self, column: QVBoxLayout, label: str, text: str, field_name: str, button_name: str

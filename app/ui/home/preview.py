@@ -117,6 +117,11 @@ class Preview(QWidget):
         self.mirror.toggled.connect(self._on_mirror)
         self.mirror.setChecked(True)
 
+    @property
+    def is_attached(self) -> bool:
+        """Whether a slot is held."""
+        return self._slot is not None
+
     def attach(
         self,
         open_slot: Callable[[Callable[[], None]], VideoSlot],

@@ -3,39 +3,42 @@
 from __future__ import annotations
 
 import segno
-from PySide6.QtCore import QRectF, Qt
+from PySide6.QtCore import QRectF
 from PySide6.QtGui import QColor, QPainter, QPaintEvent
 from PySide6.QtWidgets import QWidget
 
 from app.ui.theme import QR_DARK, QR_LIGHT, fill_rounded
 
 _MARGIN_MODULES = 2
+_LEAST_PX = 196
+_MOST_PX = 264
 
 
 class QrCode(QWidget):
     """Shows a text as a QR code; error level M survives a photograph."""
 
-    def __init__(self, text: str, side_px: int = 196, *, parent: QWidget | None = None) -> None:
+    def __init__(self, text: str, *, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setFixedSize(side_px, side_px)
         self.setAccessibleName("QR code of the invite link")
         self._rows = [bytes(row) for row in segno.make(text, error="m", micro=False).matrix]
+        count = len(self._rows) + 2 * _MARGIN_MODULES
+        # A module of whole pixels scans best; a long link gets a larger card, not smaller ones.
+        self._module_px = max(2, min(_MOST_PX // count, max(3, _LEAST_PX // count)))
+        side_px = max(_LEAST_PX, count * self._module_px)
+        self.setFixedSize(side_px, side_px)
 
     def modules(self) -> int:
         """Return how many modules a side has."""
         return len(self._rows)
 
     def paintEvent(self, _event: QPaintEvent) -> None:
-        """Paint card and modules; each module is a whole number of device pixels wide."""
+        """Paint card and modules."""
         painter = QPainter(self)
         fill_rounded(painter, QRectF(self.rect()), 14, QColor(QR_LIGHT))
-        ratio = self.devicePixelRatioF()
-        count = len(self._rows) + 2 * _MARGIN_MODULES
-        module = int(self.width() * ratio / count) / ratio
-        start = (self.width() - module * len(self._rows)) / 2
-        painter.setPen(Qt.PenStyle.NoPen)
+        module = self._module_px
+        start = (self.width() - module * len(self._rows)) // 2
+        dark = QColor(QR_DARK)
         for y, row in enumerate(self._rows):
-            for x, dark in enumerate(row):
-                if dark:
-                    box = QRectF(start + x * module, start + y * module, module, module)
-                    painter.fillRect(box, QColor(QR_DARK))
+            for x, is_dark in enumerate(row):
+                if is_dark:
+                    painter.fillRect(start + x * module, start + y * module, module, module, dark)

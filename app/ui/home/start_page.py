@@ -105,6 +105,11 @@ class StartPage(QWidget):
         self.join_input.selectAll()
         self.join_input.setFocus(Qt.FocusReason.OtherFocusReason)
 
+    def open_text(self, text: str) -> None:
+        """Do as if somebody pasted `text` and pressed Join."""
+        self.join_input.setText(text)
+        self._on_join()
+
     def focus_first(self) -> None:
         """Give the focus to the join field."""
         self.join_input.setFocus(Qt.FocusReason.OtherFocusReason)

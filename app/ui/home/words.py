@@ -1,8 +1,8 @@
 """The words for everything that can go wrong or end, in one table.
 
 `ENDINGS` has an entry for every `Reason` and every `EndCause`; a test checks it. Templates may
-name {room}, {host}, {address}, {time}, {files}; what is unknown is left out gracefully by
-`Facts`. Technical causes never appear here: they go to "Copy technical details".
+name {room}, {host}, {host_possessive}, {address}, {time}, {files}, {still_hosted}; `Facts` leaves
+out what is unknown. Technical causes never appear: "Copy technical details" has them.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ _UNREACHABLE = Ending(
 ENDINGS: dict[EndCause | Reason, Ending] = {
     EndCause.LEFT: Ending(
         "You left the meeting",
-        'You were in "{room}" for {time}.{files}',
+        'You were in "{room}" for {time}.{files}{still_hosted}',
         "phone-x",
         "accent",
         NextStep.REJOIN,
@@ -294,6 +294,7 @@ class Facts:
     files_saved: int = 0
     folder: Path | None = None
     host_is_me: bool = False
+    still_hosted: bool = False
 
     def fill(self, template: str) -> str:
         """Fill a template and set its quotation marks and dashes."""
@@ -305,6 +306,11 @@ class Facts:
             "address": self.address or "this address",
             "time": spoken_duration(self.duration_s),
             "files": self._files(),
+            "still_hosted": (
+                " This computer still hosts it; quitting Lanai ends it."
+                if self.still_hosted
+                else ""
+            ),
         }
         if not self.room:
             template = template.replace('"{room}"', "{room}")

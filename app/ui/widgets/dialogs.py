@@ -18,7 +18,7 @@ class Dialog(QWidget):
     """A scrim that covers `host` and holds a card; Esc closes, focus comes back afterwards.
 
     Fill `body` (vertical) and `buttons` (horizontal, right-aligned, the default one last).
-    `open_()` shows it, `close_()` hides and deletes it; `closed` is emitted once.
+    `open_()` shows it with the focus on `first`; `close_()` hides and deletes it, `closed` once.
     """
 
     closed = Signal()
@@ -28,6 +28,7 @@ class Dialog(QWidget):
     ) -> None:
         super().__init__(host)
         self._before: QWidget | None = None
+        self.first: QWidget | None = None
         self._is_closed = False
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setAccessibleName(title)
@@ -64,7 +65,7 @@ class Dialog(QWidget):
         self._place()
         self.show()
         self.raise_()
-        (focus or self.close_button).setFocus(Qt.FocusReason.PopupFocusReason)
+        (focus or self.first or self.close_button).setFocus(Qt.FocusReason.PopupFocusReason)
 
     def close_(self) -> None:
         """Go away and give the focus back."""

@@ -1,0 +1,771 @@
+"""The composition root: application, loop, engine, window, and the way from page to page.
+
+`Desktop` is everything a running window consists of, and the demo and the tests drive it as
+`run_desktop` does. Pages ask through signals; here is decided what happens, and what the
+engine then says decides what is shown. Belongs to the Qt thread, whose asyncio loop is qasync's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import getpass
+import os
+import platform
+import sys
+import time
+import tomllib
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import structlog
+from PySide6.QtCore import QObject, Qt, QTimer, QUrl, Signal
+from PySide6.QtGui import QDesktopServices, QGuiApplication
+from PySide6.QtWidgets import QApplication, QWidget
+
+from app.engine.client import EngineClient, GeneratedMedia, JoinSpec, RoomLookup
+from app.engine.events import (
+    DeviceFailed,
+    DeviceKind,
+    DevicesChanged,
+    EndCause,
+    Event,
+    JoinProgressed,
+    JoinStage,
+    LevelChanged,
+    LocalMediaChanged,
+    MeetingEnded,
+    MeetingJoined,
+    VideoKind,
+)
+from app.protocol.invite import LinkKind, build_invite
+from app.runtime.errors import Reason, WorldError
+from app.runtime.paths import Paths
+from app.runtime.settings import Recent, Recents, SettingsStore
+from app.ui.bridge import Bridge
+from app.ui.home.connecting_page import ConnectingPage
+from app.ui.home.destination import Destination, HostPlan, Wishes
+from app.ui.home.dialogs import ask_host_options, ask_name, show_how_it_works, show_theme_menu
+from app.ui.home.end_page import EndPage
+from app.ui.home.prejoin_page import PrejoinPage
+from app.ui.home.start_page import StartPage
+from app.ui.home.words import ENDINGS, Facts, NextStep, typeset
+from app.ui.main_window import MINIMUM_SIZE, MainWindow
+from app.ui.single_instance import SingleInstance
+from app.ui.theme import ThemeChoice, theme
+from app.ui.widgets import ask
+
+if TYPE_CHECKING:
+    from app.host.hosted import HostedRoom, HostedServer
+    from app.ui.meeting_window import MeetingPage
+
+log = structlog.get_logger(__name__)
+
+FULL_RETRY_S = 5.0
+NETWORK_LOOK_MS = 10_000
+_CLOSE_DEADLINE_S = 8.0
+
+
+@dataclass(frozen=True, slots=True)
+class DesktopOptions:
+    """How the window was started: with a link, already hosting, or plainly."""
+
+    link: str = ""
+    host: bool = False
+    room_name: str = ""
+    paths: Paths = field(default_factory=Paths.default)
+    generated: GeneratedMedia | None = None
+    use_keyring: bool = True
+
+
+class Desktop(QObject):
+    """One window with its engine and, when hosting, its server.
+
+    `show()` paints the start page and imports nothing heavy; `start()` then starts the engine
+    and does what the options ask; `aclose()` ends everything. `pageChanged` carries the object
+    name of the page now shown.
+    """
+
+    pageChanged = Signal(str)
+
+    def __init__(
+        self,
+        options: DesktopOptions,
+        *,
+        engine: EngineClient | None = None,
+        bridge: Bridge | None = None,
+    ) -> None:
+        super().__init__()
+        self.options = options
+        self.settings = SettingsStore(options.paths)
+        self.recents = Recents.load(options.paths.recents_file)
+        self._apply_theme()
+        self.engine = engine or EngineClient(self.settings.current, generated=options.generated)
+        self.bridge = bridge or Bridge(self.engine, self)
+        self.server: HostedServer | None = None
+        self.meeting_page: MeetingPage | None = None
+        self.window = MainWindow(options.paths.config / "window.json")
+        self.closed = asyncio.Event()
+        self._destination = Destination()
+        self._wishes = Wishes("")
+        self._host_name = ""
+        self._attempt = 0
+        self._waiting_to_enter = False
+        self._leaving_to_quit = False
+        self._end: MeetingEnded | None = None
+        self._retry_look = False
+        self._make_pages()
+        self._network_timer = QTimer(self)
+        self._network_timer.setInterval(NETWORK_LOOK_MS)
+        self._network_timer.timeout.connect(self._look_at_network)
+        self.bridge.eventPosted.connect(self._on_event)
+        self.bridge.commandFailed.connect(self._on_command_failed)
+        self.window.closeRequested.connect(self.request_quit)
+
+    # -- life ----------------------------------------------------------------------------------
+
+    def show(self) -> None:
+        """Show the window; nothing heavy is imported before it is painted."""
+        self.show_start()
+        self.window.show()
+
+    async def start(self) -> None:
+        """Wait for the first picture, start the engine, do what the options ask."""
+        await self._first_picture()
+        self.engine.start()
+        self._network_timer.start()
+        self._look_at_network()
+        self.bridge.run(self.engine.refresh_devices(), on_error=_ignore, name="devices")
+        if self.options.link:
+            self.open_link(self.options.link)
+        elif self.options.host:
+            self.host_at_once(self.options.room_name)
+
+    async def aclose(self) -> None:
+        """Leave, end the engine and the server, close the window."""
+        self._network_timer.stop()
+        self.prejoin_page.preview.detach()
+        self._drop_meeting_page()
+        await self.bridge.aclose()
+        await self.engine.aclose()
+        await self._stop_server()
+        self.window.close_for_good()
+        self.closed.set()
+
+    def request_quit(self) -> None:
+        """Quit, after asking when others would lose their meeting."""
+        others = self._others_here()
+        if self.server is not None and self.server.room is not None and others:
+            people = "1 person" if others == 1 else f"{others} people"
+            ask(
+                self.window.pages,
+                "Quit Lanai?",
+                f"This computer hosts the meeting. Quitting ends it for {people}.",
+                "End and quit",
+                self.closed.set,
+            )
+        else:
+            self.closed.set()
+
+    async def _first_picture(self) -> None:
+        painted = asyncio.Event()
+        self.window.firstPainted.connect(painted.set)
+        try:
+            # A window that never becomes visible (minimised start) must not stop the rest.
+            await asyncio.wait_for(painted.wait(), 2.0)
+        except TimeoutError:
+            log.info("no first picture yet")
+
+    # -- pages ---------------------------------------------------------------------------------
+
+    def _make_pages(self) -> None:
+        start = self.start_page = StartPage()
+        start.joinRequested.connect(self.show_prejoin)
+        start.hostRequested.connect(lambda: self.show_prejoin(Destination(host=self._host_plan())))
+        start.hostOptionsRequested.connect(self._ask_host_options)
+        start.profileRequested.connect(self._ask_name)
+        start.settingsRequested.connect(self._open_settings)
+        start.howItWorksRequested.connect(lambda: show_how_it_works(self.window.pages))
+        start.recentsCleared.connect(self._clear_recents)
+        prejoin = self.prejoin_page = PrejoinPage()
+        prejoin.backRequested.connect(self.show_start)
+        prejoin.joinRequested.connect(self._on_join)
+        prejoin.mediaWished.connect(self._preview)
+        prejoin.deviceChosen.connect(self._choose_device)
+        prejoin.testSoundRequested.connect(
+            lambda: self.bridge.run(self.engine.play_test_sound(), on_error=self._on_test_failed)
+        )
+        prejoin.mirrorChanged.connect(lambda on: self._save(mirror_self_view=on))
+        prejoin.settingsRequested.connect(self._open_settings)
+        connecting = self.connecting_page = ConnectingPage()
+        connecting.cancelRequested.connect(self.cancel_join)
+        end = self.end_page = EndPage()
+        end.stepChosen.connect(self._on_step)
+        self.window.pages.addWidget(start)
+
+    def _show(self, page: QWidget, *, minimum: tuple[int, int] | None = None) -> None:
+        if page is not self.prejoin_page:
+            self._close_preview()
+        if minimum is None:
+            self.window.show_page(page)
+        else:
+            self.window.show_page(page, minimum=minimum)
+        self.pageChanged.emit(page.objectName())
+
+    def show_start(self) -> None:
+        """Go to the start page."""
+        self._attempt += 1
+        self.start_page.set_name(self.settings.current.name)
+        self.start_page.set_recents(self.recents.items)
+        self.window.set_room("")
+        self._show(self.start_page)
+        self.start_page.focus_first()
+
+    def show_prejoin(self, destination: Destination) -> None:
+        """Prepare to enter: preview, devices, name."""
+        self._attempt += 1
+        self._destination = destination
+        current = self.settings.current
+        wishes = Wishes(
+            current.name,
+            mic_on=current.mic_on_at_join,
+            camera_on=current.camera_on_at_join,
+        )
+        self.prejoin_page.open_for(destination, wishes, mirrored=current.mirror_self_view)
+        self._enter_prejoin(wishes)
+        if destination.link is not None and destination.has_door:
+            attempt = self._attempt
+            self.bridge.run(
+                self.engine.look_up(destination.link),
+                on_done=lambda lookup: self._on_lookup(attempt, lookup),
+                on_error=lambda error: self._on_lookup_failed(attempt, error),
+                name="look up",
+            )
+
+    def _enter_prejoin(self, wishes: Wishes) -> None:
+        self.window.set_room("")
+        self._show(self.prejoin_page)
+        self.prejoin_page.focus_first()
+        self._preview(wishes.mic_on, wishes.camera_on)
+        self.bridge.run(self.engine.refresh_devices(), on_error=_ignore, name="devices")
+
+    def _on_lookup(self, attempt: int, lookup: RoomLookup) -> None:
+        if attempt == self._attempt:
+            self.prejoin_page.show_lookup(
+                people=lookup.people,
+                needs_passcode=lookup.needs_passcode and not self._has_invite(),
+                locked=lookup.locked,
+                known=lookup.known,
+            )
+            if lookup.host_name:
+                self._host_name = lookup.host_name
+
+    def _on_lookup_failed(self, attempt: int, error: WorldError) -> None:
+        if attempt == self._attempt:
+            self._retry_look = True
+            self._show_refusal(error)
+
+    def _has_invite(self) -> bool:
+        link = self._destination.link
+        return link is not None and link.kind is LinkKind.INVITE
+
+    # -- the preview ---------------------------------------------------------------------------
+
+    def _preview(self, mic: bool, camera: bool) -> None:
+        self.bridge.run(self._open_preview(mic, camera), on_error=_ignore, name="preview")
+
+    async def _open_preview(self, mic: bool, camera: bool) -> None:
+        await self.engine.start_preview(mic=mic, camera=camera)
+        if self.window.pages.currentWidget() is self.prejoin_page:
+            preview = self.prejoin_page.preview
+            if not preview.is_attached:
+                preview.attach(
+                    lambda ready: self.engine.tile_slot("", VideoKind.CAMERA, ready),
+                    self.engine.release_slot,
+                )
+        else:
+            await self.engine.stop_preview()
+
+    def _close_preview(self) -> None:
+        if self.prejoin_page.preview.is_attached:
+            self.prejoin_page.preview.detach()
+        # A join ends the preview by itself and takes the open devices over.
+        if self.window.pages.currentWidget() is self.prejoin_page and not self._waiting_to_enter:
+            self.bridge.run(self.engine.stop_preview(), on_error=_ignore, name="stop preview")
+
+    def _choose_device(self, kind: DeviceKind, device_id: str) -> None:
+        setting = {
+            DeviceKind.MICROPHONE: "microphone_id",
+            DeviceKind.CAMERA: "camera_id",
+            DeviceKind.SPEAKER: "speaker_id",
+        }[kind]
+        self._save(**{setting: device_id})
+        self.bridge.run(
+            self.engine.choose_device(kind, device_id),
+            on_error=lambda error: self.prejoin_page.show_problem(DeviceFailed(kind, error.reason)),
+        )
+
+    def _on_test_failed(self, error: WorldError) -> None:
+        self.prejoin_page.show_problem(DeviceFailed(DeviceKind.SPEAKER, error.reason))
+
+    # -- entering ------------------------------------------------------------------------------
+
+    def open_link(self, text: str) -> None:
+        """Do as if somebody had pasted `text` into the join field and pressed Join."""
+        self.show_start()
+        self.start_page.open_text(text)
+
+    def host_at_once(self, room_name: str = "") -> None:
+        """Host without asking: the role `host` and the demo."""
+        current = self.settings.current
+        name = current.name or _login_name()
+        plan = self._host_plan()
+        self._destination = Destination(host=replace(plan, room=room_name or plan.room))
+        self._enter_with(
+            Wishes(name, mic_on=current.mic_on_at_join, camera_on=current.camera_on_at_join)
+        )
+
+    def _on_join(self, wishes: Wishes) -> None:
+        self._save(
+            name=wishes.name, mic_on_at_join=wishes.mic_on, camera_on_at_join=wishes.camera_on
+        )
+        self._enter_with(wishes)
+
+    def _enter_with(self, wishes: Wishes, *, until_free: bool = False) -> None:
+        self._attempt += 1
+        self._wishes = wishes
+        self._waiting_to_enter = True
+        self._retry_look = False
+        self._end = None
+        self._host_name = ""
+        waiting = (
+            Facts(self._destination.room).fill(ENDINGS[Reason.FULL].text) if until_free else ""
+        )
+        self.connecting_page.begin(
+            self._destination.room, hosting=self._destination.host is not None, waiting=waiting
+        )
+        self._show(self.connecting_page)
+        self._make_meeting_page()
+        attempt = self._attempt
+        self.bridge.run(
+            self._enter(attempt, self._destination, wishes, until_free=until_free),
+            on_error=lambda error: self._on_refused(attempt, error),
+            name="enter",
+        )
+
+    async def _enter(
+        self, attempt: int, destination: Destination, wishes: Wishes, *, until_free: bool
+    ) -> None:
+        spec = JoinSpec(
+            name=wishes.name,
+            link=destination.link,
+            room=destination.room,
+            passcode=wishes.passcode,
+            mic_on=wishes.mic_on,
+            camera_on=wishes.camera_on,
+        )
+        if destination.host is not None:
+            hosted = await self._host(destination.host, wishes.name)
+            if attempt != self._attempt:
+                return
+            self.connecting_page.reach(JoinStage.FOUND_SERVER)
+            spec = replace(spec, server_url=hosted.ws_url, token=hosted.token, room=hosted.room)
+        while attempt == self._attempt:
+            try:
+                await self.engine.join(spec)
+            except WorldError as error:
+                if error.reason is not Reason.FULL or not until_free:
+                    raise
+                await asyncio.sleep(FULL_RETRY_S)
+            else:
+                break
+        else:
+            return
+        if attempt != self._attempt:
+            # Cancelled at the moment it worked: go out again.
+            await self.engine.leave()
+
+    async def _host(self, plan: HostPlan, name: str) -> HostedRoom:
+        """Start the server, or keep the one that already runs this very meeting."""
+        from app.host.hosted import HostedServer
+
+        if self.server is not None:
+            room = self.server.room
+            if room is not None and (room.room, room.passcode) == (plan.room, plan.passcode):
+                return room
+            await self._stop_server()
+        server = HostedServer(
+            self.settings.current, self.options.paths, use_keyring=self.options.use_keyring
+        )
+        self.server = server
+        try:
+            return await server.start(plan.room, name, plan.passcode, lan=plan.on_network)
+        except BaseException:
+            if self.server is server:
+                self.server = None
+            raise
+
+    async def _stop_server(self) -> None:
+        server, self.server = self.server, None
+        if server is not None:
+            await server.stop()
+
+    def cancel_join(self) -> None:
+        """Give up and go back to where Join was pressed."""
+        self._attempt += 1
+        self._waiting_to_enter = False
+        self._drop_meeting_page()
+        self.bridge.run(self.engine.cancel_join(), on_error=_ignore, name="cancel join")
+        if self._destination.host is not None:
+            self.bridge.run(self._stop_server(), name="stop server")
+        self._enter_prejoin(self.prejoin_page.wishes())
+
+    def _on_refused(self, attempt: int, error: WorldError) -> None:
+        if attempt != self._attempt:
+            return
+        self._waiting_to_enter = False
+        self._drop_meeting_page()
+        if error.reason is Reason.PASSCODE and self._destination.link is not None:
+            self._enter_prejoin(self._wishes)
+            self.prejoin_page.ask_passcode_again()
+        else:
+            self._show_refusal(error)
+
+    def _show_refusal(self, error: WorldError) -> None:
+        facts = Facts(
+            room=self._destination.room,
+            host=self._host_name,
+            address=self._destination.address,
+        )
+        self._show_end(error.reason, facts, error.detail)
+
+    # -- in the meeting ------------------------------------------------------------------------
+
+    def _make_meeting_page(self) -> None:
+        from app.ui.meeting_window import MeetingPage
+
+        self._drop_meeting_page()
+        self.engine.settings = self.settings.current
+        page = MeetingPage(self.engine, self.bridge)
+        page.leaveRequested.connect(self.leave)
+        page.inviteRequested.connect(self.show_invite)
+        self.meeting_page = page
+        self.window.pages.addWidget(page)
+
+    def _drop_meeting_page(self) -> None:
+        page, self.meeting_page = self.meeting_page, None
+        if page is not None:
+            page.close_meeting()
+            self.window.pages.removeWidget(page)
+            page.deleteLater()
+
+    def leave(self, end_for_all: bool = False) -> None:
+        """Leave the meeting, or end it for everybody."""
+        self.bridge.run(
+            self.engine.leave(end_for_all=end_for_all),
+            on_error=self._on_command_failed,
+            name="leave",
+        )
+
+    def show_invite(self) -> None:
+        """Open the invite dialog over the meeting."""
+        from app.ui.home.invite_dialog import Invitation, InviteDialog
+
+        hosted = self.server.room if self.server is not None else None
+        link = self._destination.link
+        if hosted is not None and self._destination.host is not None:
+            invitation = Invitation(
+                hosted.room,
+                hosted.invite_link,
+                hosted.address,
+                hosted.passcode,
+                on_network=hosted.on_network,
+                hosted_here=True,
+            )
+        elif link is not None and link.kind is not LinkKind.SERVER:
+            invitation = Invitation(
+                link.room, build_invite(link), link.address, self._wishes.passcode
+            )
+        else:
+            self._toast(
+                "invite",
+                "No invite link here",
+                typeset("This meeting's server makes none. Ask whoever gave you access."),
+            )
+            return
+        InviteDialog(self.window.pages, invitation).open_()
+
+    def _toast(self, toast_id: str, title: str, text: str, tone: str = "info") -> None:
+        if self.meeting_page is not None:
+            self.meeting_page.toasts.show_toast(toast_id, typeset(title), text, tone=tone)
+
+    def _on_command_failed(self, error: WorldError) -> None:
+        ending = ENDINGS[error.reason]
+        facts = Facts(self._destination.room, self._host_name, self._destination.address)
+        self._toast("command", ending.title, facts.fill(ending.text), "warn")
+
+    def _others_here(self) -> int:
+        page = self.meeting_page
+        if page is None or self.window.pages.currentWidget() is not page:
+            return 0
+        return len(page.roster.others)
+
+    # -- what the engine says ------------------------------------------------------------------
+
+    def _on_event(self, event: Event) -> None:
+        match event:
+            case JoinProgressed(stage=stage):
+                self.connecting_page.reach(stage)
+            case MeetingJoined():
+                self._on_joined(event)
+            case MeetingEnded():
+                self._on_ended(event)
+            case DevicesChanged():
+                self.prejoin_page.set_devices(event)
+                kinds = {device.kind for device in event.devices}
+                self.start_page.footer.set_devices(
+                    (DeviceKind.MICROPHONE in kinds, DeviceKind.CAMERA in kinds), _version()
+                )
+            case DeviceFailed():
+                self.prejoin_page.show_problem(event)
+            case LevelChanged(level=level):
+                self.prejoin_page.set_level(level)
+            case LocalMediaChanged(mic_on=mic_on, camera_on=camera_on):
+                self.prejoin_page.set_media(mic_on=mic_on, camera_on=camera_on)
+            case _:
+                pass
+
+    def _on_joined(self, event: MeetingJoined) -> None:
+        if self.meeting_page is None or not self._waiting_to_enter:
+            return
+        self._show(self.meeting_page, minimum=MINIMUM_SIZE)
+        self._waiting_to_enter = False
+        self._host_name = event.host_name
+        self.window.set_room(event.room)
+        self._add_recent(event)
+
+    def _add_recent(self, event: MeetingJoined) -> None:
+        link = self._destination.link
+        hosted = self.server.room if self.server is not None else None
+        if self._destination.host is not None and hosted is not None:
+            recent = Recent(
+                event.room,
+                hosted.address,
+                time.time_ns() // 1_000_000,
+                host_name=event.host_name,
+                hosted_here=True,
+                people=len(event.people),
+            )
+        elif link is not None:
+            recent = Recent(
+                event.room,
+                link.address,
+                time.time_ns() // 1_000_000,
+                host_name=event.host_name,
+                secure=link.secure,
+                people=len(event.people),
+            )
+        else:
+            return
+        self.recents.add(recent)
+
+    def _on_ended(self, event: MeetingEnded) -> None:
+        self._waiting_to_enter = False
+        self._attempt += 1
+        self._end = event
+        self._drop_meeting_page()
+        hosting = self.server is not None
+        host_is_me = hosting and self._destination.host is not None
+        if hosting and event.cause is EndCause.ENDED:
+            self.bridge.run(self._stop_server(), name="stop server")
+        facts = Facts(
+            room=event.room,
+            host=event.host_name,
+            address=self._destination.address,
+            duration_s=event.duration_s,
+            files_saved=event.files_saved,
+            folder=event.folder,
+            host_is_me=host_is_me,
+            still_hosted=host_is_me and event.cause is EndCause.LEFT,
+        )
+        self.window.set_room("")
+        self._show_end(event.cause, facts, event.detail)
+
+    # -- after the meeting ---------------------------------------------------------------------
+
+    def _show_end(self, why: EndCause | Reason, facts: Facts, detail: str) -> None:
+        lines = [
+            f"Lanai {_version()}",
+            f"Reason: {why.value}",
+            f"Detail: {detail or 'none'}",
+            f"System: {platform.platform()}, Python {platform.python_version()}",
+        ]
+        self.end_page.show_end(why, facts, "\n".join(lines))
+        self._show(self.end_page)
+        self._look_at_network()
+
+    def _on_step(self, step: NextStep) -> None:
+        match step:
+            case NextStep.REJOIN | NextStep.USE_DEVICE | NextStep.TRY_AGAIN:
+                if self._retry_look:
+                    self._retry_look = False
+                    self.show_prejoin(self._destination)
+                else:
+                    self._enter_with(self._wishes)
+            case NextStep.KEEP_TRYING:
+                self._enter_with(self._wishes, until_free=True)
+            case NextStep.EDIT_ADDRESS:
+                self.show_start()
+                self.start_page.edit_address(self._destination.text)
+            case NextStep.PASTE_LINK:
+                self.show_start()
+                self.start_page.edit_address(QGuiApplication.clipboard().text().strip()[:16_384])
+            case NextStep.HOST_HERE:
+                room = self._end.room if self._end is not None else self._destination.room
+                plan = self._host_plan()
+                self.show_prejoin(Destination(host=replace(plan, room=room or plan.room)))
+            case NextStep.OPEN_FOLDER:
+                if self._end is not None:
+                    QDesktopServices.openUrl(QUrl.fromLocalFile(str(self._end.folder)))
+            case NextStep.BACK:
+                self.show_start()
+
+    # -- small things --------------------------------------------------------------------------
+
+    def take_message(self, link: str) -> None:
+        """Serve a later start of the program: come up, and open its link unless in a meeting."""
+        self.window.bring_up()
+        if not link:
+            return
+        if self.meeting_page is not None:
+            self._toast(
+                "second", "You're in a meeting", "Leave it first, then open the link again."
+            )
+        else:
+            self.open_link(link)
+
+    def _host_plan(self) -> HostPlan:
+        current = self.settings.current
+        room = f"{current.name}'s meeting" if current.name else "My meeting"
+        return HostPlan(room, on_network=current.host_on_network)
+
+    def _ask_host_options(self) -> None:
+        def on_start(plan: HostPlan) -> None:
+            self._save(host_on_network=plan.on_network)
+            self.show_prejoin(Destination(host=plan))
+
+        ask_host_options(self.window.pages, self._host_plan(), on_start)
+
+    def _ask_name(self) -> None:
+        def on_name(name: str) -> None:
+            self._save(name=name)
+            self.start_page.set_name(name)
+
+        ask_name(self.window.pages, self.settings.current.name, on_name)
+
+    def _open_settings(self, button: QWidget) -> None:
+        show_theme_menu(button, self.choose_theme)
+
+    def choose_theme(self, choice: ThemeChoice) -> None:
+        """Use a theme from now on."""
+        self._save(theme=choice.value)
+        theme.choose(choice)
+
+    def _apply_theme(self) -> None:
+        app = QApplication.instance()
+        if not isinstance(app, QApplication):
+            raise TypeError("a QApplication must exist first")
+        known = {choice.value for choice in ThemeChoice}
+        wanted = self.settings.current.theme
+        theme.apply_to(app, ThemeChoice(wanted) if wanted in known else ThemeChoice.SYSTEM)
+
+    def _clear_recents(self) -> None:
+        self.recents.clear()
+        self.start_page.set_recents(())
+
+    def _save(self, **changes: str | bool | int) -> None:
+        self.settings.update(**changes)
+
+    def _look_at_network(self) -> None:
+        from app.host.network import lan_address
+
+        def on_found(address: str | None) -> None:
+            self.start_page.footer.set_network(address)
+            self.end_page.footer.set_network(address)
+
+        page = self.window.pages.currentWidget()
+        if page in (self.start_page, self.end_page):
+            self.bridge.run(asyncio.to_thread(lan_address), on_done=on_found, name="network")
+
+
+def run_desktop(options: DesktopOptions) -> int:
+    """Run the window until it is closed; returns the exit code.
+
+    A second start for the same configuration hands its link to the first window and returns 0.
+    """
+    app = make_application()
+    instance = SingleInstance(options.paths.config)
+    if instance.hand_over(options.link):
+        return 0
+    instance.listen()
+    from qasync import QEventLoop  # type: ignore[import-untyped]  # ships no types
+
+    loop = QEventLoop(app)
+    with loop:
+        return int(loop.run_until_complete(_run(options, instance)))
+
+
+async def _run(options: DesktopOptions, instance: SingleInstance) -> int:
+    desktop = Desktop(options)
+    instance.messageReceived.connect(desktop.take_message)
+    desktop.show()
+    await desktop.start()
+    await desktop.closed.wait()
+    instance.close()
+    try:
+        await asyncio.wait_for(desktop.aclose(), _CLOSE_DEADLINE_S)
+    except TimeoutError:
+        log.warning("closing took too long")
+    return 0
+
+
+def make_application() -> QApplication:
+    """Make the QApplication with the product's identity."""
+    existing = QApplication.instance()
+    if isinstance(existing, QApplication):
+        return existing
+    QGuiApplication.setHighDpiScaleFactorRoundingPolicy(
+        Qt.HighDpiScaleFactorRoundingPolicy.PassThrough
+    )
+    os.environ.setdefault("QT_API", "pyside6")
+    app = QApplication([sys.argv[0]])
+    app.setApplicationName("Lanai")
+    app.setApplicationDisplayName("Lanai")
+    app.setOrganizationDomain("lanai.io")
+    app.setDesktopFileName("io.lanai.Lanai")
+    app.setApplicationVersion(_version())
+    app.setQuitOnLastWindowClosed(False)
+    return app
+
+
+@functools.cache
+def _version() -> str:
+    """Read the product's version where it is kept: the checkout's file, else the package's."""
+    project = Path(__file__).parents[2] / "pyproject.toml"
+    if project.is_file():
+        return str(tomllib.loads(project.read_text("utf-8"))["project"]["version"])
+    from importlib.metadata import version
+
+    return version("lanai")
+
+
+def _login_name() -> str:
+    try:
+        return getpass.getuser().capitalize()
+    except (OSError, KeyError):
+        return "Host"
+
+
+def _ignore(error: WorldError) -> None:
+    log.info("not now", reason=str(error.reason))
