@@ -246,7 +246,9 @@ class Desk:
         report: dict[str, object] = {"voices": self._playback.stats()}
         if self._meeting is not None:
             report["transfers"] = self._meeting.transfers.stats()
-            report["session"] = await self._meeting.room.session.get_stats()
+            session = self._meeting.room.session
+            if session is not None:
+                report["session"] = await session.get_stats()
         return report
 
     async def aclose(self) -> None:

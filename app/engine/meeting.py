@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import structlog
+from livekit.protocol import models as lk_models
 from livekit.protocol import rtc as lk_rtc
 
 from app.engine import rtc
@@ -67,14 +68,22 @@ def end_cause(reason: int) -> EndCause:
 
 
 class _Room(rtc.Room):
-    """The door's room, which also tells when the server has let us in."""
+    """The door's room, which also tells two things that the SDK's events leave out."""
 
     on_welcome: Callable[[], None] | None = None
+    """The server has let us in; media is being set up."""
+    on_chat_message: Callable[[lk_models.ChatMessage, str], None] | None = None
+    """A chat line in its oldest form, and who sent it."""
 
     def on_joined(self, join: lk_rtc.JoinResponse, *, again: bool) -> None:
         super().on_joined(join, again=again)
         if self.on_welcome is not None and not again:
             self.on_welcome()
+
+    def on_data(self, packet: lk_models.DataPacket, reliable: bool) -> None:
+        super().on_data(packet, reliable)
+        if packet.HasField("chat_message") and self.on_chat_message is not None:
+            self.on_chat_message(packet.chat_message, packet.participant_identity)
 
 
 class Meeting:
@@ -129,6 +138,7 @@ class Meeting:
         """Connect and post `MeetingJoined`; nothing of one's own is published yet."""
         self._url = url
         self._host_name = host_name
+        self._room.on_chat_message = self._on_chat_message
         self._room.on_welcome = lambda: self._progress(JoinStage.SIGNED_IN)
         try:
             await self._room.connect(url, token, rtc.RoomOptions(auto_subscribe=True))
@@ -162,13 +172,15 @@ class Meeting:
     async def leave(self, *, end_for_all: bool = False) -> None:
         """Leave, or end the meeting for everybody; DENIED without the right to."""
         if end_for_all:
-            await end_room(self._url, self._room.token, self._room.name)
+            session = self._room.session
+            token = session.token if session is not None else ""
+            await end_room(self._url, token, self._room.name)
         cause = EndCause.ENDED if end_for_all else EndCause.LEFT
         await self._end(cause)
 
     async def retry_now(self) -> None:
         """Cut the wait for the next attempt short."""
-        if self._is_reconnecting:
+        if self._is_reconnecting and self._room.session is not None:
             self._room.session.retry_now()
 
     async def abandon(self) -> None:
@@ -201,6 +213,7 @@ class Meeting:
         await self._local.exit()
         self._playback.remove_all_voices()
         self._pictures.set_me("")
+        self._pictures.drop_all_tracks()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_LEAVE_TIMEOUT_S):
                 await self._room.disconnect()
@@ -311,6 +324,11 @@ class Meeting:
         if line is not None:
             self._take_line(line, packet.participant.identity)
 
+    def _on_chat_message(self, message: lk_models.ChatMessage, identity: str) -> None:
+        if message.id and not message.deleted and identity in self._room.remote_participants:
+            line = ChatLine(message.id, message.message, max(0, message.timestamp))
+            self._take_line(line, identity)
+
     def _take_line(self, line: ChatLine, identity: str, *, is_mine: bool = False) -> None:
         event = self._chat.handle_line(
             line,
@@ -363,13 +381,10 @@ class Meeting:
 
     def _listen(self) -> None:
         room = self._room
-        for event in (
-            "track_published",
-            "track_unpublished",
-        ):
-            room.on(event, lambda _publication, participant: self._refresh(participant))
-        for event in ("track_muted", "track_unmuted"):
-            room.on(event, lambda participant, _publication: self._refresh(participant))
+        room.on("track_published", lambda _publication, participant: self._refresh(participant))
+        room.on("track_unpublished", lambda _publication, participant: self._refresh(participant))
+        room.on("track_muted", lambda participant, _publication: self._refresh(participant))
+        room.on("track_unmuted", lambda participant, _publication: self._refresh(participant))
         room.on("local_track_published", lambda *_: self._refresh_me())
         room.on("local_track_unpublished", lambda *_: self._refresh_me())
         room.on("participant_connected", self._refresh)

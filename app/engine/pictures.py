@@ -80,6 +80,11 @@ class Pictures:
         for key in [key for key, known in self._tracks.items() if known is track]:
             self.set_track(*key, None)
 
+    def drop_all_tracks(self) -> None:
+        """Forget every remote track: the meeting is over. Slots stay."""
+        for key in list(self._tracks):
+            self.set_track(*key, None)
+
     def offer_own(self, picture: Picture, ts_rtp: int) -> None:
         """Show one's own picture wherever it is looked at."""
         for slot in self._own_slots:
@@ -87,9 +92,7 @@ class Pictures:
 
     def close(self) -> None:
         """Give every decoder back."""
-        self._tracks.clear()
-        for key in list(self._decoders):
-            self._wire(key)
+        self.drop_all_tracks()
         with self._lock:
             slots = list(self._slots)
             self._slots.clear()

@@ -53,7 +53,11 @@ def configure_logging(
     ]
     as_line: list[Processor] = [
         structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),
+        structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(),
+            # The rich form prints local variables, and with them tokens and names.
+            exception_formatter=structlog.dev.plain_traceback,
+        ),
     ]
     to_stderr = logging.StreamHandler(sys.stderr)
     to_stderr.setFormatter(_formatter(shared, as_json if json_lines else as_line))
