@@ -229,15 +229,16 @@ class SegmentSender:
         assert _libc is not None
         total = (count - 1) * stride + sizes[-1]
         header = self._header
-        if to.can_segment and count > 1 and total <= _MAX_GSO_BYTES:
+        if count == 1 or (to.can_segment and total <= _MAX_GSO_BYTES):
             header.name = to.name_at
             header.name_size = to.name_size
+            header.control_size = 24 if count > 1 else 0
             self._iov.size = total
             self._control.segment_bytes = stride
             if _libc.sendmsg(to.descriptor, self._header_at, 0) >= 0:
                 return
             error = ctypes.get_errno()
-            if error not in _GSO_REFUSALS:
+            if count == 1 or error not in _GSO_REFUSALS:
                 self.dropped += count
                 return
             to.can_segment = False

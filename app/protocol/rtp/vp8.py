@@ -140,3 +140,33 @@ def vp8_keyframe_size(frame: Buffer) -> tuple[int, int] | None:
     width = (frame[6] | frame[7] << 8) & 0x3FFF
     height = (frame[8] | frame[9] << 8) & 0x3FFF
     return width, height
+
+
+def locate_vp8(data: Buffer, at: int, end: int) -> tuple[int, int, int, bool]:
+    """Find what forwarding changes: picture id, its width, TL0PICIDX; and keyframes' starts.
+
+    Positions are absolute, 0 where the field is absent. This is what the server
+    does per packet instead of `parse_vp8`: no object.
+    """
+    try:
+        first = data[at]
+        next_at = at + 1
+        picture_at = bits = tl0_at = 0
+        if first & _EXTENDED:
+            flags = data[next_at]
+            next_at += 1
+            if flags & _HAS_PICTURE_ID:
+                picture_at = next_at
+                bits = 15 if data[next_at] & 0x80 else 7
+                next_at += 2 if bits == 15 else 1
+            if flags & _HAS_TL0:
+                tl0_at = next_at
+                next_at += 1
+            if flags & (_HAS_TID | _HAS_KEYIDX):
+                next_at += 1
+        if next_at >= end:
+            raise ProtocolError("VP8 payload empty")
+        is_key = first & 0x1F == _START and not data[next_at] & 1
+    except IndexError as error:
+        raise ProtocolError("VP8 descriptor cut off") from error
+    return picture_at, bits, tl0_at, is_key
