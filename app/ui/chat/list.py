@@ -188,7 +188,7 @@ class ChatDelegate(QStyledItemDelegate):
         y = at.y() - box.y() - _top_px(row)
         for number in range(laid.layout.lineCount()):
             line = laid.layout.lineAt(number)
-            if not line.y() <= y < line.y() + line.height():
+            if not line.y() <= y < line.y() + max(_LINE_PX, line.height()):
                 continue
             if not 0 <= x <= line.naturalTextWidth():
                 return ""
