@@ -84,7 +84,7 @@ class EngineClient:
     """Starts the engine thread and speaks to it."""
 
     def __init__(self, settings: Settings, *, generated: GeneratedMedia | None = None) -> None:
-        self.settings = settings
+        self._settings = settings
         self._generated = generated
         self._outbox = Outbox()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -93,6 +93,17 @@ class EngineClient:
         self._thread: threading.Thread | None = None
         self._stop: asyncio.Event | None = None
         self._failure: BaseException | None = None
+
+    @property
+    def settings(self) -> Settings:
+        """The choices in force: set them anew when somebody changed one."""
+        return self._settings
+
+    @settings.setter
+    def settings(self, settings: Settings) -> None:
+        self._settings = settings
+        if self._loop is not None and self._desk is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._desk.take_settings, settings)
 
     # -- events -----------------------------------------------------------------------------
 
@@ -271,7 +282,7 @@ class EngineClient:
 
         self._stop = asyncio.Event()
         self._loop = asyncio.get_running_loop()
-        self._desk = Desk(self.settings, self._outbox, generated=self._generated)
+        self._desk = Desk(self._settings, self._outbox, generated=self._generated)
         self._ready.set()
         try:
             await self._stop.wait()

@@ -59,6 +59,10 @@ class Desk:
         self._local.camera_id = settings.camera_id
         self._speaker_id = settings.speaker_id
 
+    def take_settings(self, settings: Settings) -> None:
+        """Go by other choices from now on; devices are chosen through `choose_device`."""
+        self._settings = settings
+
     # -- entering and leaving ---------------------------------------------------------------
 
     async def look_up(self, link: Link, passcode: str) -> RoomLookup:
