@@ -11,7 +11,7 @@ import asyncio
 import heapq
 import random
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 T = TypeVar("T")
 
@@ -213,10 +213,10 @@ class _Client(asyncio.DatagramProtocol):
         )
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.DatagramTransport)
-        self._transport = transport
+        # Python 3.11's selector transport does not derive from DatagramTransport.
+        self._transport = cast("asyncio.DatagramTransport", transport)
         for data in self._early:
-            transport.sendto(data)
+            self._transport.sendto(data)
         self._early.clear()
 
     def datagram_received(self, data: bytes, addr: Any) -> None:

@@ -22,6 +22,7 @@ TOP, BOTTOM = 0.60, 0.78
 BLACK, WHITE = 16, 235
 LEAST_CONTRAST = 60.0
 COUNTER_MODULUS = 1 << 24
+CHECK_MASK = 0x5A
 
 
 def draw_counter(luma: NDArray[np.uint8], counter: int) -> None:
@@ -75,8 +76,8 @@ def _bits(counter: int) -> NDArray[np.uint8]:
 
 
 def _check(counter: int) -> int:
-    # Inverted so that zero is no all-black picture, which would read as "no contrast".
-    return ~zlib.crc32(counter.to_bytes(3, "big")) & 0xFF
+    # Turned over in part, so that neither the first nor the last number is all one shade.
+    return (zlib.crc32(counter.to_bytes(3, "big")) ^ CHECK_MASK) & 0xFF
 
 
 def _edges(start: float, end: float, count: int, size: int) -> list[int]:

@@ -235,7 +235,7 @@ class LayerEncoder:
     def _is_due(self, pts: int) -> bool:
         interval = CLOCK_RATE_HZ / self._spec.fps
         # Some grace, since a camera's frames never come quite evenly.
-        if pts < self._due_pts - interval / 3:
+        if pts <= self._due_pts - interval / 3:
             return False
         self._due_pts = max(self._due_pts + interval, pts)
         return True
