@@ -62,21 +62,21 @@ class ShapedLink(Generic[T]):
         self.lost = 0
         self.delivered = 0
 
-    def send(self, packet: T, now_s: float, size_bytes: int = 0) -> None:
-        """Put a packet on the link."""
+    def send(self, packet: T, now_s: float, size_bytes: int = 0) -> float | None:
+        """Put a packet on the link; returns when it will arrive, None if it is lost."""
         link = self.conditions
         self.sent += 1
         # Always the same number of draws, so that one fate does not shift the others'.
         luck = [self._random.random() for _ in range(4)]
         if self._is_lost(luck[0], luck[1]):
             self.lost += 1
-            return
+            return None
         due_s = now_s
         if link.rate_bps is not None:
             start_s = max(now_s, self._free_at_s)
             if start_s - now_s > link.queue_s:
                 self.lost += 1
-                return
+                return None
             self._free_at_s = due_s = start_s + size_bytes * 8 / link.rate_bps
         due_s += link.delay_s + luck[2] * link.jitter_s
         if luck[3] < link.reorder:
@@ -85,6 +85,7 @@ class ShapedLink(Generic[T]):
             due_s = self._last_due_s = max(due_s, self._last_due_s)
         self._order += 1
         heapq.heappush(self._waiting, (due_s, self._order, packet))
+        return due_s
 
     def _is_lost(self, burst_luck: float, loss_luck: float) -> bool:
         link = self.conditions
@@ -165,21 +166,17 @@ class UdpRelay:
 
     def _send(self, link: ShapedLink[tuple[_Client, bytes]], client: _Client, data: bytes) -> None:
         loop = asyncio.get_running_loop()
-        link.send((client, data), loop.time(), len(data))
-        self._arm(link, loop)
-
-    def _arm(
-        self, link: ShapedLink[tuple[_Client, bytes]], loop: asyncio.AbstractEventLoop
-    ) -> None:
-        if link.next_s is None:
+        due_s = link.send((client, data), loop.time(), len(data))
+        if due_s is None:
             return
 
         def fire() -> None:
             self._timers.discard(timer)
-            for _, (client, data) in link.receive(loop.time()):
-                self._deliver(link, client, data)
+            # A timer may fire a trifle before its time.
+            for _, (receiver, packet) in link.receive(max(due_s, loop.time())):
+                self._deliver(link, receiver, packet)
 
-        timer = loop.call_at(link.next_s, fire)
+        timer = loop.call_at(due_s, fire)
         self._timers.add(timer)
 
     def _deliver(
