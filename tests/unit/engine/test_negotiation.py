@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from hypothesis import given, settings
@@ -370,7 +370,7 @@ def test_our_recorded_v0_publisher_is_reproduced_offer_by_offer() -> None:
     camera = Uplink(cids[1], "video", "VP8", (UplinkLayer("q", 3, 4), UplinkLayer("h", 5, 6)))
     screen = Uplink(cids[2], "video", "VP8", (UplinkLayer("", 7, 8),))
     negotiator = PublisherNegotiator(LOCAL, session_id=1)
-    steps = [
+    steps: list[Callable[[], object]] = [
         lambda: None,
         lambda: negotiator.add_uplink(microphone),
         lambda: negotiator.add_uplink(camera),
