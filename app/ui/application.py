@@ -169,6 +169,8 @@ class Desktop(QObject):
             self.closed.set()
 
     async def _first_picture(self) -> None:
+        if self.window.painted:
+            return
         painted = asyncio.Event()
         self.window.firstPainted.connect(painted.set)
         try:
@@ -184,6 +186,9 @@ class Desktop(QObject):
         start.joinRequested.connect(self.show_prejoin)
         start.hostRequested.connect(lambda: self.show_prejoin(Destination(host=self._host_plan())))
         start.hostOptionsRequested.connect(self._ask_host_options)
+        start.hostAgainRequested.connect(
+            lambda room: self.show_prejoin(Destination(host=replace(self._host_plan(), room=room)))
+        )
         start.profileRequested.connect(self._ask_name)
         start.settingsRequested.connect(self._open_settings)
         start.howItWorksRequested.connect(lambda: show_how_it_works(self.window.pages))

@@ -24,7 +24,7 @@ PAGE_MINIMUM_SIZE = (640, 480)
 class MainWindow(QMainWindow):
     """Shows one page at a time.
 
-    `firstPainted` is emitted once, after the first picture reached the screen: heavy imports
+    `firstPainted` is emitted once (and `painted` set), after the first picture reached the screen: heavy imports
     wait for it. Closing only asks (`closeRequested`); the application decides.
     """
 
@@ -35,7 +35,7 @@ class MainWindow(QMainWindow):
         super().__init__()
         self.setObjectName("mainWindow")
         self._geometry_file = geometry_file
-        self._painted = False
+        self.painted = False
         self._may_close = False
         self.pages = QStackedWidget()
         self.pages.setProperty("role", "pages")
@@ -73,8 +73,8 @@ class MainWindow(QMainWindow):
     def event(self, event: QEvent) -> bool:
         """Notice the first picture."""
         handled = super().event(event)
-        if event.type() == QEvent.Type.UpdateRequest and not self._painted:
-            self._painted = True
+        if event.type() == QEvent.Type.UpdateRequest and not self.painted:
+            self.painted = True
             self.firstPainted.emit()
         return handled
 

@@ -126,6 +126,7 @@ class PrejoinPage(QWidget):
         self.who.setText(list_names(tuple(people)))
         self.locked_chip.setVisible(locked)
         self._show_passcode(needs_passcode)
+        self._reflow()
 
     def ask_passcode_again(self) -> None:
         """Show the passcode field with its mistake; the person only types it again."""
@@ -235,7 +236,9 @@ class PrejoinPage(QWidget):
         column = self._form_box = QVBoxLayout(form)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
-        chips = QHBoxLayout()
+        self._chip_row = QWidget()
+        chips = QHBoxLayout(self._chip_row)
+        chips.setContentsMargins(0, 0, 0, 12)
         chips.setSpacing(8)
         self.nearby_chip = Chip("This network", "broadcast", "neutral")
         self.passcode_chip = Chip("Passcode", "key", "neutral")
@@ -243,8 +246,7 @@ class PrejoinPage(QWidget):
         for chip in (self.nearby_chip, self.passcode_chip, self.locked_chip):
             chips.addWidget(chip)
         chips.addStretch(1)
-        column.addLayout(chips)
-        column.addSpacing(12)
+        column.addWidget(self._chip_row)
         self.room_name = ElidedLabel("", TypeStyle.DISPLAY)
         self.room_name.setObjectName("prejoinRoom")
         column.addWidget(self.room_name)
@@ -403,6 +405,7 @@ class PrejoinPage(QWidget):
         direction = QBoxLayout.Direction
         self._columns.setDirection(direction.TopToBottom if narrow else direction.LeftToRight)
         self._hint.setVisible(not short)
+        self._chip_row.setVisible(not short or self.locked_chip.isVisibleTo(self._chip_row))
 
 
 _COMBO_NAMES = {

@@ -18,7 +18,7 @@ from PySide6.QtWidgets import (
 )
 
 from app.protocol.errors import ProtocolError
-from app.protocol.invite import parse_link
+from app.protocol.invite import DEFAULT_PORT, Link, LinkKind, build_invite, parse_link
 from app.runtime.settings import Recent
 from app.ui.home.band import LOW_PX, TALL_PX, Band
 from app.ui.home.destination import Destination
@@ -52,6 +52,7 @@ class StartPage(QWidget):
     joinRequested = Signal(object)
     hostRequested = Signal()
     hostOptionsRequested = Signal()
+    hostAgainRequested = Signal(str)
     profileRequested = Signal()
     settingsRequested = Signal(object)
     howItWorksRequested = Signal()
@@ -296,9 +297,18 @@ class StartPage(QWidget):
         self._note_icon.set_icon("warning-circle" if problem else "info", icon_tone)
 
     def _on_recent(self, recent: Recent) -> None:
-        scheme = "https://" if recent.secure else "lanai://"
-        self.join_input.setText(f"{scheme}{recent.address}/{recent.room}")
-        self._on_join()
+        if recent.hosted_here:
+            self.hostAgainRequested.emit(recent.room)
+            return
+        host, _, port = recent.address.rpartition(":")
+        link = Link(
+            LinkKind.DOOR,
+            host.strip("[]"),
+            int(port) if port.isdigit() else DEFAULT_PORT,
+            room=recent.room,
+            secure=recent.secure,
+        )
+        self.open_text(build_invite(link, web=recent.secure))
 
     def _greet(self) -> None:
         hour = datetime.now().astimezone().hour

@@ -242,6 +242,12 @@ ENDINGS: dict[EndCause | Reason, Ending] = {
         "warning-circle",
         "danger",
     ),
+    Reason.DAMAGED: Ending(
+        "The file arrived damaged",
+        "What arrived isn't what was sent, so it was thrown away. Ask for it again.",
+        "warning-circle",
+        "danger",
+    ),
     Reason.PEER_GONE: Ending(
         "The other person went offline",
         "They went offline before it finished.",
