@@ -1,0 +1,93 @@
+"""A server to test against: ours as a process of its own, or the one that is named.
+
+`LANAI_TEST_SERVER` names a running server (`ws://host:port`), `LANAI_TEST_KEY` and
+`LANAI_TEST_SECRET` its key; without them the reference's development key is taken.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from app.protocol.token import VideoGrant, issue_token
+
+ROOT = Path(__file__).resolve().parents[2]
+DEADLINE_S = 30.0
+NAMED_SERVER = "LANAI_TEST_SERVER"
+
+
+@dataclass(frozen=True)
+class ServerUnderTest:
+    """Where it is and how to get in; each has a room name of its own."""
+
+    url: str
+    api_key: str
+    api_secret: str
+    room: str
+
+    def token(self, identity: str, *, name: str = "", **grants: bool) -> str:
+        """Issue a token for the room."""
+        return issue_token(
+            api_key=self.api_key,
+            api_secret=self.api_secret,
+            identity=identity,
+            now_s=int(time.time()),
+            name=name,
+            grant=VideoGrant(
+                room_join=True, room=self.room, can_update_own_metadata=True, **grants
+            ),
+        )
+
+
+def named_server() -> ServerUnderTest | None:
+    """Return the server that the environment names, or None."""
+    url = os.environ.get(NAMED_SERVER, "")
+    if not url:
+        return None
+    return ServerUnderTest(
+        url,
+        os.environ.get("LANAI_TEST_KEY", "devkey"),
+        os.environ.get("LANAI_TEST_SECRET", "secret-secret-secret-secret-secret-32"),
+        f"test-{uuid.uuid4().hex[:8]}",
+    )
+
+
+@contextlib.asynccontextmanager
+async def our_server() -> AsyncIterator[ServerUnderTest]:
+    """Run `main.py serve` until the test is over; any failure shows its stderr."""
+    key, secret = "testkey", f"secret-{uuid.uuid4().hex}"
+    with tempfile.TemporaryFile() as stderr:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "main.py",
+            "serve",
+            *("--port", "0", "--rtc-port", "0", "--api-key", key),
+            cwd=ROOT,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=stderr,
+            env={**os.environ, "LANAI_API_SECRET": secret},
+        )
+        assert process.stdout is not None
+        try:
+            line = await asyncio.wait_for(process.stdout.readline(), DEADLINE_S)
+            stderr.seek(0)
+            assert line, f"no ready line:\n{stderr.read().decode()}"
+            room = f"test-{uuid.uuid4().hex[:8]}"
+            yield ServerUnderTest(json.loads(line)["url"], key, secret, room)
+        finally:
+            if process.returncode is None:
+                process.terminate()
+            status = await asyncio.wait_for(process.wait(), DEADLINE_S)
+        stderr.seek(0)
+        words = stderr.read().decode(errors="replace")
+        assert status == 0, f"the server ended with {status}:\n{words[-4000:]}"
+        assert "Traceback" not in words, f"the server failed:\n{words[-4000:]}"
