@@ -23,8 +23,8 @@ class QrCode(QWidget):
         self._rows = [bytes(row) for row in segno.make(text, error="m", micro=False).matrix]
         count = len(self._rows) + 2 * _MARGIN_MODULES
         # A module of whole pixels scans best; a long link gets a larger card, not smaller ones.
-        self._module_px = max(2, min(_MOST_PX // count, max(3, _LEAST_PX // count)))
-        side_px = max(_LEAST_PX, count * self._module_px)
+        self.module_px = max(2, min(_MOST_PX // count, max(3, _LEAST_PX // count)))
+        side_px = max(_LEAST_PX, count * self.module_px)
         self.setFixedSize(side_px, side_px)
 
     def modules(self) -> int:
@@ -35,7 +35,7 @@ class QrCode(QWidget):
         """Paint card and modules."""
         painter = QPainter(self)
         fill_rounded(painter, QRectF(self.rect()), 14, QColor(QR_LIGHT))
-        module = self._module_px
+        module = self.module_px
         start = (self.width() - module * len(self._rows)) // 2
         dark = QColor(QR_DARK)
         for y, row in enumerate(self._rows):

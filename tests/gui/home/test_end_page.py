@@ -9,11 +9,15 @@ from pathlib import Path
 import pytest
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QLabel, QPushButton
+from pytestqt.qtbot import QtBot
 
 from app.engine.client import JoinSpec
 from app.engine.events import EndCause, JoinProgressed, JoinStage, MeetingEnded
 from app.runtime.errors import Reason, WorldError
 from app.ui import application
+from app.ui.home.end_page import EndPage
+from app.ui.home.words import Facts
+from app.ui.theme import ThemeChoice
 from tests.gui.home.conftest import Window
 from tests.support.fake_engine import joined
 
@@ -246,3 +250,18 @@ def test_the_end_page_fits_every_window(open_window: Open, size: tuple[int, int]
     tops = [(top, top + height) for _, top, _, height in boxes]
     assert all(end <= start for (_, end), (start, _) in itertools.pairwise(tops))
     assert tops[-1][1] <= size[1] - 40
+
+
+@pytest.mark.parametrize("why", [*EndCause, *Reason])
+def test_every_reason_can_be_shown(
+    qtbot: QtBot, each_theme: ThemeChoice, why: EndCause | Reason
+) -> None:
+    page = EndPage()
+    qtbot.addWidget(page)
+    page.resize(640, 480)
+    page.show_end(why, Facts("Garden club", "Mia", "192.168.1.24", 90.0), "")
+    page.show()
+    qtbot.waitExposed(page)
+
+    assert not page.grab().isNull()
+    assert page.text.height() >= page.text.heightForWidth(page.text.width())

@@ -1,0 +1,123 @@
+"""Inviting: what is shown can be copied, and the code says the same as the link."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import segno
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QColor, QGuiApplication
+from PySide6.QtWidgets import QLabel, QLineEdit, QPushButton
+
+from app.ui.home.invite_dialog import Invitation, InviteDialog
+from app.ui.home.qr import QrCode
+from app.ui.theme import QR_DARK, QR_LIGHT
+from tests.gui.home.conftest import Window
+from tests.support.fake_engine import joined
+
+Open = Callable[..., Window]
+LINK = "lanai://192.168.1.20:7880/Garden%20club?i=" + "eyJhbGciOiJIUzI1NiJ9" * 9
+
+
+def open_dialog(window: Window, **changes: object) -> None:
+    facts = {"room": "Garden club", "link": LINK, "address": "192.168.1.20:7880"}
+    invitation = Invitation(**{**facts, **changes})
+    InviteDialog(window.desktop.window.pages, invitation).open_()
+    window.settle()
+
+
+def test_link_and_passcode_are_copied(open_window: Open) -> None:
+    window = open_window()
+    open_dialog(window, passcode="plum-river-42")
+    field = window.find("inviteLink")
+    assert isinstance(field, QLineEdit)
+    assert field.text() == LINK
+
+    window.click("inviteCopyLink")
+    assert QGuiApplication.clipboard().text() == LINK
+    button = window.find("inviteCopyLink")
+    assert isinstance(button, QPushButton)
+    assert button.text() == "Copied"
+    window.click("inviteCopyPasscode")
+    assert QGuiApplication.clipboard().text() == "plum-river-42"
+
+
+def test_without_a_passcode_there_is_no_passcode_field(open_window: Open) -> None:
+    window = open_window()
+    open_dialog(window)
+
+    assert not window.shows("invitePasscode")
+    for missing in ("inviteGuestLink", "inviteLobby", "inviteRenew"):
+        assert not window.shows(missing)
+
+
+def test_the_code_has_exactly_the_modules_of_the_link(open_window: Open) -> None:
+    window = open_window()
+    open_dialog(window)
+    code = window.find("inviteQr")
+    assert isinstance(code, QrCode)
+
+    wanted = [bytes(row) for row in segno.make(LINK, error="m", micro=False).matrix]
+    picture = code.grab().toImage()
+    module = code.module_px
+    start = (code.width() - module * len(wanted)) // 2
+    for y, row in enumerate(wanted):
+        for x, dark in enumerate(row):
+            at = picture.pixelColor(
+                start + x * module + module // 2, start + y * module + module // 2
+            )
+            assert at == QColor(QR_DARK if dark else QR_LIGHT), (x, y)
+    assert code.width() >= (len(wanted) + 4) * module
+
+
+def test_the_dialog_keeps_the_focus_inside_and_gives_it_back(open_window: Open) -> None:
+    window = open_window()
+    before = window.find("startJoinInput")
+    assert before.hasFocus()
+    open_dialog(window)
+    dialog = window.find("inviteDialog")
+    assert window.find("inviteDone").hasFocus()
+
+    for _ in range(12):
+        window.qtbot.keyClick(QGuiApplication.focusObject(), Qt.Key.Key_Tab)
+        focused = window.desktop.window.focusWidget()
+        assert focused is not None
+        assert dialog.isAncestorOf(focused)
+    window.qtbot.keyClick(dialog, Qt.Key.Key_Escape)
+    window.settle()
+
+    assert not window.shows("inviteDialog")
+    assert before.hasFocus()
+
+
+@pytest.mark.parametrize("size", [(1280, 800), (960, 600), (640, 480)])
+def test_the_dialog_fits_every_window(open_window: Open, size: tuple[int, int]) -> None:
+    window = open_window(size=size)
+    open_dialog(window, passcode="plum-river-42")
+
+    for name in ("inviteLink", "inviteQr", "inviteDone", "inviteCopyPasscode"):
+        left, top, width, height = window.box(name)
+        assert left >= 0, name
+        assert top >= 0, name
+        assert left + width <= size[0], name
+        assert top + height <= size[1], name
+
+
+def test_a_guest_hands_on_the_link_that_was_used(open_window: Open) -> None:
+    window = open_window()
+    window.desktop.open_link("192.168.1.24/Garden%20club")
+    window.wait_for_page("prejoinPage")
+    window.click("prejoinJoin")
+    window.post(joined(2, host=False))
+    window.wait_for_page("meetingPage")
+
+    window.desktop.show_invite()
+    window.settle()
+
+    field = window.find("inviteLink")
+    assert isinstance(field, QLineEdit)
+    assert field.text() == "lanai://192.168.1.24:7880/Garden%20club"
+    address = window.find("inviteAddress")
+    assert isinstance(address, QLabel)
+    assert address.text() == "192.168.1.24:7880"
