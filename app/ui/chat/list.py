@@ -124,7 +124,11 @@ class ChatDelegate(QStyledItemDelegate):
     def __init__(self, parent: QWidget) -> None:
         super().__init__(parent)
         self._laid: OrderedDict[tuple[object, ...], _Laid] = OrderedDict()
-        theme.changed.connect(self._laid.clear)
+        theme.changed.connect(self._forget)
+
+    def _forget(self) -> None:
+        # The colour of links is part of a layout.
+        self._laid.clear()
 
     def sizeHint(self, option: QStyleOptionViewItem, index: AnyIndex) -> QSize:
         """Height of a row at the view's width."""
