@@ -13,6 +13,8 @@ from app.runtime.mailbox import DropOldestMailbox
 log = structlog.get_logger(__name__)
 
 PLAYED_CAPACITY_BLOCKS = 20
+SPARE_BLOCKS = 2
+TRIM_INTERVAL_BLOCKS = 100
 NOISE_LEVEL = 2  # 18 dB
 
 
@@ -49,9 +51,10 @@ class PassThrough:
 class WebRtcProcessor:
     """WebRTC's audio processing module.
 
-    It wants one played block with each captured one. The two devices run on clocks of their own,
-    so played blocks wait in a short queue: an empty one stands for silence, a full one drops
-    its oldest (`dropped`), and the canceller finds the new alignment by itself.
+    It wants one played block with each captured one, and never later than its echo. The two
+    devices run on clocks of their own, so played blocks wait in a queue: an empty one stands for
+    silence, which leaves the next block more time. What never was needed in a second is dropped
+    (`dropped`), since it only makes blocks late; the canceller finds the new alignment itself.
     """
 
     cancels_echo = True
@@ -69,12 +72,15 @@ class WebRtcProcessor:
             ns_level=NOISE_LEVEL,
         )
         self._played: DropOldestMailbox[Pcm] = DropOldestMailbox(PLAYED_CAPACITY_BLOCKS)
+        self._dropped_late = 0
+        self._least_waiting: int | None = None
+        self._since_trim = 0
         self._silence = np.zeros(BLOCK_SAMPLES, np.int16)
 
     @property
     def dropped(self) -> int:
         """Played blocks that the canceller never saw."""
-        return self._played.dropped
+        return self._played.dropped + self._dropped_late
 
     def note_played(self, pcm: Pcm) -> None:
         """Remember what is about to be heard, as one channel."""
@@ -86,9 +92,29 @@ class WebRtcProcessor:
         near = np.ascontiguousarray(pcm, dtype=np.int16).reshape(-1)
         if near.size != BLOCK_SAMPLES:
             raise ValueError(f"{near.size} samples are no 10 ms of one channel")
+        self._trim()
         played = self._played.take()
         clean = self._module.process(near, self._silence if played is None else played)
         return clean.reshape(-1, 1)
+
+    def _trim(self) -> None:
+        waiting = len(self._played)
+        if self._least_waiting is None:
+            # The speaker has been playing since before the microphone was opened.
+            self._drop_to(SPARE_BLOCKS, waiting)
+            self._least_waiting = min(waiting, SPARE_BLOCKS)
+            return
+        self._least_waiting = min(self._least_waiting, waiting)
+        self._since_trim += 1
+        if self._since_trim >= TRIM_INTERVAL_BLOCKS:
+            self._drop_to(SPARE_BLOCKS, self._least_waiting)
+            self._since_trim = 0
+            self._least_waiting = len(self._played)
+
+    def _drop_to(self, wanted: int, waiting: int) -> None:
+        for _ in range(waiting - wanted):
+            self._played.take()
+            self._dropped_late += 1
 
 
 def make_processor(*, gain: bool = False) -> AudioProcessor:

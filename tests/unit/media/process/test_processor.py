@@ -93,6 +93,44 @@ def test_played_sound_that_nobody_captured_is_bounded_and_counted() -> None:
     assert processor.dropped == 30
 
 
+@pytest.mark.parametrize("early_blocks", [15, 50])
+def test_a_speaker_that_played_before_the_microphone_opened_does_no_harm(
+    early_blocks: int,
+) -> None:
+    played = loud_voice(8)
+    near = echo_of(played, 60)
+    processor = WebRtcProcessor()
+    for start in range(early_blocks):
+        block = played[start * BLOCK_SAMPLES : (start + 1) * BLOCK_SAMPLES]
+        processor.note_played(np.repeat(block, 2, axis=1))
+
+    clean = run(
+        processor, near[early_blocks * BLOCK_SAMPLES :], played[early_blocks * BLOCK_SAMPLES :]
+    )
+
+    assert level_db(near[4 * SECOND :]) - level_db(clean[4 * SECOND :]) >= 25
+
+
+def test_devices_that_come_in_bursts_do_no_harm() -> None:
+    # The speaker asks for four blocks at once, the microphone gives three.
+    played = loud_voice(10)
+    near = echo_of(played, 100)
+    processor = WebRtcProcessor()
+    blocks, noted, captured = [], 0, 0
+    for tick in range(near.shape[0] // BLOCK_SAMPLES):
+        while noted <= tick and tick % 4 == 0 and noted < tick + 4:
+            block = played[noted * BLOCK_SAMPLES : (noted + 1) * BLOCK_SAMPLES]
+            processor.note_played(np.repeat(block, 2, axis=1))
+            noted += 1
+        while tick % 3 == 2 and captured <= tick:
+            block = near[captured * BLOCK_SAMPLES : (captured + 1) * BLOCK_SAMPLES]
+            blocks.append(processor.process(block))
+            captured += 1
+    clean = np.concatenate(blocks)
+
+    assert level_db(near[5 * SECOND :]) - level_db(clean[5 * SECOND :]) >= 25
+
+
 def test_another_block_length_is_refused() -> None:
     with pytest.raises(ValueError, match="10 ms"):
         WebRtcProcessor().process(np.zeros((960, 1), np.int16))
