@@ -90,6 +90,8 @@ class SdkPeer:
                 async with asyncio.timeout(deadline_s):
                     answer = await self._exchange(line)
             except TimeoutError as error:
+                os.kill(self.pid, signal.SIGUSR1)
+                await asyncio.sleep(0.5)
                 raise SdkPeerError(
                     self._words(f"{command}: no answer in {deadline_s} s")
                 ) from error
@@ -313,6 +315,7 @@ class _Child:
 
     async def run(self) -> None:
         loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGUSR1, _print_tasks)
         reader = asyncio.StreamReader(limit=_MAX_LINE_BYTES)
         await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
         while line := await reader.readline():
@@ -577,6 +580,13 @@ class _Child:
         await self.room.disconnect()
 
 
+def _print_tasks() -> None:
+    """Say where everything waits: sent to a child whose command got no answer."""
+    for task in asyncio.all_tasks():
+        task.print_stack(file=sys.stderr)
+    sys.stderr.flush()
+
+
 def _shows(what: str, report: dict[str, Any], freq_hz: float, frames: int) -> bool:
     if what == "tone":
         near = abs(report.get("freq_hz", 0.0) - freq_hz) <= 5.0
@@ -600,5 +610,10 @@ def _describe(field: str, value: Any) -> dict[str, Any]:
     return {field: value if isinstance(value, str | int | None) else str(value)}
 
 
+async def _main() -> None:
+    # The wheel's Room keeps the loop in which it was made.
+    await _Child().run()
+
+
 if __name__ == "__main__":
-    asyncio.run(_Child().run())
+    asyncio.run(_main())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from livekit.protocol import models, rtc
 
 MAX_NAME_BYTES = 256
@@ -10,6 +12,11 @@ MAX_ATTRIBUTES_BYTES = 64 * 1024
 
 # Written by the server alone: it says who is host.
 RESERVED_ATTRIBUTES = frozenset({"lanai.role"})
+
+
+def without_reserved(attributes: Mapping[str, str]) -> dict[str, str]:
+    """Return the attributes that a client may bring along when it joins."""
+    return {key: value for key, value in attributes.items() if key not in RESERVED_ATTRIBUTES}
 
 
 class MetadataRefusal(Exception):  # noqa: N818 - an answer, not a fault

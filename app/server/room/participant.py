@@ -24,7 +24,7 @@ from app.protocol.token import Claims
 from app.rtc.server_transport import PEER_CLOSED, ServerTransport, TransportObserver
 from app.server.room.data_router import RELIABLE, DataSender
 from app.server.room.identifiers import fresh_id, fresh_ssrc, fresh_track_id
-from app.server.room.metadata import MetadataRefusal, check_update
+from app.server.room.metadata import MetadataRefusal, check_update, without_reserved
 from app.server.room.permissions import SubscriptionRules
 from app.server.room.publication import Publication
 from app.server.room.publisher import Publisher, PublisherEvents, source_is_allowed
@@ -583,7 +583,7 @@ def _first_info(sid: str, claims: Claims, request: rtc.JoinRequest) -> models.Pa
         identity=claims.identity,
         name=claims.name,
         metadata=request.metadata or claims.metadata,
-        attributes={**claims.attributes, **request.participant_attributes},
+        attributes={**claims.attributes, **without_reserved(request.participant_attributes)},
         state=States.JOINING,
         joined_at=now_ms // 1000,
         joined_at_ms=now_ms,

@@ -7,6 +7,9 @@ participant's negotiation drives it.
 An offer answers for everything that is known when it arrives. Sections asked for and not seen
 yet are remembered in `_outstanding`: the client may be sending an offer of its own while our
 request travels, and asking again would make it add them twice.
+
+A track given up and wanted again at once has to leave its slot for one answer: the client has
+ended its copy, and makes a new one only when the section was inactive in between.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ class SlotTable:
         self._wanted: dict[str, str] = {}
         self._slots: dict[str, str] = {}
         self._carried: dict[str, str] = {}
+        self._freed: dict[str, str] = {}
         self._outstanding = dict.fromkeys(KINDS, 0)
         self._most_seen = dict.fromkeys(KINDS, 0)
 
@@ -38,6 +42,9 @@ class SlotTable:
     def unwant(self, track_sid: str) -> None:
         """Stop carrying it from the next answer on."""
         self._wanted.pop(track_sid, None)
+        mid = self.mid_of(track_sid)
+        if mid is not None:
+            self._freed[mid] = track_sid
 
     def mid_of(self, track_sid: str) -> str | None:
         """Return the mid that carries a track, or None."""
@@ -57,10 +64,14 @@ class SlotTable:
         self._carried = {
             mid: track
             for mid, track in self._carried.items()
-            if track in self._wanted and slots.get(mid) == self._wanted[track]
+            if mid not in self._freed and slots.get(mid) == self._wanted.get(track)
         }
+        resting = set(self._freed.values())
+        self._freed.clear()
         free = {mid: kind for mid, kind in slots.items() if mid not in self._carried}
         for track, kind in self._unplaced().items():
+            if track in resting:
+                continue
             mid = next((mid for mid, slot_kind in free.items() if slot_kind == kind), None)
             if mid is not None:
                 self._carried[mid] = track
@@ -74,8 +85,7 @@ class SlotTable:
         sections asked for count as outstanding from here on.
         """
         unplaced = self._unplaced()
-        is_stale = any(track not in self._wanted for track in self._carried.values())
-        if not unplaced and not is_stale:
+        if not unplaced and not self._freed:
             return None
         missing = {kind: self._missing(kind, unplaced) for kind in KINDS}
         for kind, count in missing.items():
@@ -86,11 +96,11 @@ class SlotTable:
         places = sum(
             1
             for mid, slot_kind in self._slots.items()
-            if slot_kind == kind and self._carried.get(mid, "") not in self._wanted
+            if slot_kind == kind and (mid not in self._carried or mid in self._freed)
         )
         needed = sum(1 for track_kind in unplaced.values() if track_kind == kind)
         return max(0, needed - places - self._outstanding[kind])
 
     def _unplaced(self) -> dict[str, str]:
-        placed = set(self._carried.values())
+        placed = {track for mid, track in self._carried.items() if mid not in self._freed}
         return {track: kind for track, kind in self._wanted.items() if track not in placed}

@@ -48,8 +48,8 @@ class Downtrack:
         self.offsets = Offsets()
         self.last: Place | None = None
         self.left_s = 0.0
-        self.packets = 0
-        self.octets = 0
+        self._counted = (0, 0)
+        self._group_counted = (0, 0)
         self.refused = 0
         self.resent = 0
         self.fraction_lost = 0
@@ -94,11 +94,20 @@ class Downtrack:
         # The group may not have sent anything since this subscriber came.
         return place if self.last is None or place.ext_seq > self.last.ext_seq else self.last
 
+    def sent(self) -> tuple[int, int]:
+        """Return packets and payload octets sent so far, without resends."""
+        packets, octets = self._counted
+        if self.group is not None:
+            packets += self.group.packets - self._group_counted[0]
+            octets += self.group.octets - self._group_counted[1]
+        return packets, octets
+
     def enter(self, layer: UplinkLayer, group: Group, offsets: Offsets, first: Place) -> None:
         """Go on with `first` of `layer`."""
         self.layer = layer
         self.group = group
         self.offsets = offsets
+        self._group_counted = (group.packets, group.octets)
         self._spans.start(first.ext_seq + offsets.seq, group, offsets)
         group.attach(self)
         if self._next_report_s == 0.0:
@@ -109,6 +118,7 @@ class Downtrack:
         if self.group is not None:
             self.group.detach(self)
             self.last = self.current_place()
+            self._counted = self.sent()
             self.left_s = now_s
             self.group = None
         if self.layer is not None:
@@ -154,7 +164,7 @@ class Downtrack:
     def _resend(self, entry: Entry, offsets: Offsets) -> None:
         packet = bytearray(entry[2])
         if not offsets.are_zero:
-            patch(packet, [entry], 0, offsets)
+            patch(packet, [entry], 0, 0, offsets)
         if self.rtx_ssrc is not None and self.mapping.rtx_payload_type is not None:
             # RFC 4588: own SSRC and numbers, the original number before the payload.
             original = bytes(packet[2:4])
@@ -184,9 +194,7 @@ class Downtrack:
         self._next_report_s = now_s + SENDER_REPORT_EVERY_S
         ntp, ts_rtp = clock
         self._report_sent = (ntp_middle(ntp), now_s)
-        report = SenderReport(
-            self.ssrc, ntp, ts_rtp + self.offsets.ts_rtp, self.packets, self.octets
-        )
+        report = SenderReport(self.ssrc, ntp, ts_rtp + self.offsets.ts_rtp, *self.sent())
         cname = build_cname(self.ssrc, self.uptrack.stream_id)
         self.transport.send_rtcp(build_sender_report(report) + cname)
 

@@ -1,9 +1,10 @@
 """One plaintext for everybody who can share it, sent in frame-sized batches (hot path).
 
 A batch is what arrived until the end of a frame, 40 packets or 4 ms. Its packets are made
-equally long where RTP padding of at most 64 bytes does it, laid out once with room for the
-tags, and per subscriber copied, patched if need be, protected in place and handed to the
-kernel as one segmented datagram.
+equally long where RTP padding of at most 64 bytes does it, and laid out with room for the
+tags, once for every subscriber. Then one pass protects all of them in place and one system
+call sends them, a segmented datagram each: what Python does grows with batches, hardly with
+subscribers.
 """
 
 from __future__ import annotations
@@ -16,12 +17,16 @@ from app.sfu.history import History
 from app.sfu.munger import Offsets, Place
 
 if TYPE_CHECKING:
+    from app.rtc.datagrams import Destination
+    from app.rtc.srtp import SrtpSender
     from app.rtc.udp_mux import UdpMux
     from app.server.tracks.downtrack import Downtrack
     from app.server.tracks.room_media import RoomMedia
 
 MAX_BATCH = 40
-MAX_PADDING_BYTES = 64
+# Padding is at most this much to level sizes, and less than 16 bytes for the spacing.
+MAX_LEVELLING_BYTES = 48
+STEP_BYTES = 16
 
 _SEQ_TS = struct.Struct("!HI")
 _PICTURE = struct.Struct("!H")
@@ -34,14 +39,16 @@ Entry = tuple[int, int, bytes, int, int, int, int]
 class Run:
     """Consecutive packets of one batch that fit into one segmented datagram."""
 
-    __slots__ = ("entries", "octets", "sizes", "stride", "template", "wire_sizes")
+    __slots__ = ("block", "entries", "octets", "sizes", "stride", "wire_sizes")
 
     def __init__(self, entries: list[Entry], size: int, tag_bytes: int) -> None:
         self.entries = entries
-        self.stride = size + tag_bytes
+        last = len(entries) - 1
+        # The spacing is a multiple of 16. What follows another packet has to fill it.
+        self.stride = stride = (size + tag_bytes + STEP_BYTES - 1) & -STEP_BYTES
+        size = stride - tag_bytes
         room = bytes(tag_bytes)
         parts: list[bytes] = []
-        last = len(entries) - 1
         for i, entry in enumerate(entries):
             packet = entry[2]
             missing = size - len(packet)
@@ -55,7 +62,7 @@ class Run:
             parts.append(packet)
         self.sizes = [size] * last + [len(parts[-1])]
         self.wire_sizes = [n + tag_bytes for n in self.sizes]
-        self.template = room.join(parts) + room
+        self.block = room.join(parts) + bytes(stride - len(parts[-1]))
         self.octets = sum(len(entry[2]) for entry in entries) - 12 * len(entries)
 
 
@@ -66,7 +73,7 @@ def split_runs(entries: list[Entry], tag_bytes: int) -> list[Run]:
     size = smallest = len(entries[0][2])
     for i in range(1, len(entries)):
         length = len(entries[i][2])
-        if max(size, length) - min(smallest, length) <= MAX_PADDING_BYTES:
+        if max(size, length) - min(smallest, length) <= MAX_LEVELLING_BYTES:
             size = max(size, length)
             smallest = min(smallest, length)
             continue
@@ -77,13 +84,67 @@ def split_runs(entries: list[Entry], tag_bytes: int) -> list[Run]:
             if start < len(entries):
                 size = smallest = len(entries[start][2])
             continue
-        if start < i:
-            runs.append(Run(entries[start:i], size, tag_bytes))
+        runs.append(Run(entries[start:i], size, tag_bytes))
         start = i
         size = smallest = length
     if start < len(entries):
         runs.append(Run(entries[start:], size, tag_bytes))
     return runs
+
+
+class Audience:
+    """Subscribers of a group whose packets leave by one socket in the same way."""
+
+    __slots__ = ("_batch", "_patched", "_segments", "_senders", "_to", "downtracks")
+
+    def __init__(self, mux: UdpMux, downtracks: list[Downtrack]) -> None:
+        self.downtracks = downtracks
+        self._batch = mux.batch
+        self._segments = mux.segments
+        self._senders: list[SrtpSender] = []
+        destinations: list[Destination] = []
+        for downtrack in downtracks:
+            sender, to = downtrack.transport.sender, downtrack.transport.destination
+            assert sender is not None
+            assert to is not None
+            self._senders.append(sender)
+            destinations.append(to)
+        self._to = mux.segments.prepare(destinations)
+        self._patched = [
+            (i, downtrack.offsets)
+            for i, downtrack in enumerate(downtracks)
+            if not downtrack.offsets.are_zero
+        ]
+
+    def send(self, run: Run) -> bool:
+        """Send a run to everybody; False when this audience should be put together anew."""
+        stride, sizes, block = run.stride, run.sizes, run.block
+        everybody = len(self._senders)
+        at_once = self._batch.capacity(stride, len(sizes))
+        for first in range(0, everybody, at_once):
+            count = min(at_once, everybody - first)
+            self._batch.view[: count * len(block)] = block * count
+            for i, offsets in self._patched:
+                if first <= i < first + count:
+                    patch(self._batch.view, run.entries, (i - first) * len(block), stride, offsets)
+            senders = self._senders[first : first + count] if at_once < everybody else self._senders
+            statuses = self._batch.protect(senders, stride, sizes)
+            if statuses is None:
+                self._segments.send(self._to, first, count, stride, run.wire_sizes)
+            else:
+                self._send_without_refused(run, first, statuses)
+        return not self._to.has_refusal
+
+    def _send_without_refused(self, run: Run, first: int, statuses: list[int]) -> None:
+        """Leave out subscribers for whom a packet is still in the clear."""
+        count = len(run.sizes)
+        view, size = self._batch.view, len(run.block)
+        for i in range(len(statuses) // count):
+            if any(statuses[i * count : (i + 1) * count]):
+                self.downtracks[first + i].refused += count
+                continue
+            view[:size] = bytes(view[i * size : (i + 1) * size])
+            self._segments.send(self._to, first + i, 1, run.stride, run.wire_sizes)
 
 
 class Group:
@@ -97,28 +158,44 @@ class Group:
         self._payload_type = payload_type
         self._ssrc = ssrc
         self._tag_bytes = tag_bytes
-        self._plain: list[Downtrack] = []
-        self._patched: list[Downtrack] = []
+        self._members: list[Downtrack] = []
+        self._audiences: list[Audience] = []
+        self._version = -1
         self._pending: list[Entry] = []
         self.history: History[Entry] = History()
         self.last: Place | None = None
+        # What has been sent to each member since the group exists.
+        self.packets = 0
+        self.octets = 0
 
     @property
     def is_empty(self) -> bool:
         """Whether nobody is left."""
-        return not self._plain and not self._patched
+        return not self._members
 
     def attach(self, downtrack: Downtrack) -> None:
         """Send to this subscriber from the next packet on."""
         self.flush()
-        (self._plain if downtrack.offsets.are_zero else self._patched).append(downtrack)
+        self._members.append(downtrack)
+        self._version = -1
 
     def detach(self, downtrack: Downtrack) -> None:
         """Stop sending to it; what is pending still goes out."""
         self.flush()
-        for members in (self._plain, self._patched):
-            if downtrack in members:
-                members.remove(downtrack)
+        if downtrack in self._members:
+            self._members.remove(downtrack)
+            self._version = -1
+
+    def _assemble(self) -> None:
+        """Sort the members by socket, and by whether segmented datagrams reach them."""
+        ways: dict[tuple[int, bool], list[Downtrack]] = {}
+        for downtrack in self._members:
+            transport = downtrack.transport
+            to = transport.destination
+            if to is not None and transport.sender is not None and transport.is_connected:
+                ways.setdefault((to.descriptor, to.can_segment), []).append(downtrack)
+        self._audiences = [Audience(self._mux, members) for members in ways.values()]
+        self._version = self._mux.version
 
     def add(
         self,
@@ -151,40 +228,22 @@ class Group:
         if not entries:
             return
         self._pending = []
-        batch, segments = self._mux.batch, self._mux.segments
-        view = batch.view
+        if self._version != self._mux.version:
+            self._assemble()
         for run in split_runs(entries, self._tag_bytes):
-            template, stride = run.template, run.stride
-            sizes, wire_sizes = run.sizes, run.wire_sizes
-            size, count, octets = len(template), len(run.sizes), run.octets
-            again = False
-            for members in (self._plain, self._patched):
-                is_patched = members is self._patched
-                for downtrack in members:
-                    transport = downtrack.transport
-                    destination = transport.destination
-                    sender = transport.sender
-                    if destination is None or sender is None or not transport.is_connected:
-                        continue
-                    view[:size] = template
-                    if is_patched:
-                        patch(view, run.entries, stride, downtrack.offsets)
-                    if not batch.protect(sender, stride, sizes, again=again):
-                        downtrack.refused += count
-                        continue
-                    again = True
-                    segments.send(destination, stride, wire_sizes)
-                    downtrack.packets += count
-                    downtrack.octets += octets
+            self.packets += len(run.sizes)
+            self.octets += run.octets
+            for audience in self._audiences:
+                if not audience.send(run):
+                    self._version = -1
 
 
 def patch(
-    view: memoryview | bytearray, entries: list[Entry], stride: int, offsets: Offsets
+    view: memoryview | bytearray, entries: list[Entry], at: int, stride: int, offsets: Offsets
 ) -> None:
-    """Add a subscriber's offsets to the packets at 0, stride, 2·stride, … Hot path."""
+    """Add a subscriber's offsets to the packets at `at`, `at` + stride, … Hot path."""
     seq, ts_rtp = offsets.seq, offsets.ts_rtp
     picture, tl0 = offsets.picture_id, offsets.tl0
-    at = 0
     for entry in entries:
         _SEQ_TS.pack_into(view, at + 2, entry[0] + seq & 0xFFFF, entry[1] + ts_rtp & 0xFFFFFFFF)
         if picture and entry[4]:

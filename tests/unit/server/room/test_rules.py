@@ -5,16 +5,14 @@ from __future__ import annotations
 import pytest
 from livekit.protocol import models, rtc
 
-from app.server.room.metadata import MetadataRefusal, check_update
+from app.server.room.metadata import MetadataRefusal, check_update, without_reserved
 from app.server.room.permissions import SubscriptionRules
 
 UPDATE = rtc.UpdateParticipantMetadata
 
 
 def person() -> models.ParticipantInfo:
-    return models.ParticipantInfo(
-        permission=models.ParticipantPermission(can_update_metadata=True)
-    )
+    return models.ParticipantInfo(permission=models.ParticipantPermission(can_update_metadata=True))
 
 
 def test_an_ordinary_update_is_accepted() -> None:
@@ -45,6 +43,10 @@ def test_attributes_cannot_be_piled_up_past_the_limit() -> None:
     with pytest.raises(MetadataRefusal):
         check_update(UPDATE(attributes={"b": "x" * 10_000}), info)
     check_update(UPDATE(attributes={"b": "x" * 10_000, "a": ""}), info)
+
+
+def test_the_role_cannot_be_brought_along() -> None:
+    assert without_reserved({"lanai.role": "host", "a": "b"}) == {"a": "b"}
 
 
 def test_without_the_grant_nothing_may_be_written() -> None:

@@ -63,6 +63,19 @@ def test_a_removed_track_frees_its_slot_for_the_next() -> None:
     assert table.handle_offer(THREE) == {"3": "W"}
 
 
+def test_a_track_taken_again_at_once_leaves_its_slot_for_one_answer() -> None:
+    table = SlotTable()
+    table.want("V", "video")
+    table.handle_offer(THREE)
+    table.unwant("V")
+    table.want("V", "video")
+    assert table.requirement() == (0, 0)
+    assert table.handle_offer(THREE) == {}
+    assert table.requirement() == (0, 0)
+    assert table.handle_offer(THREE) == {"3": "V"}
+    assert table.requirement() is None
+
+
 def test_a_slot_that_the_client_takes_back_moves_its_track() -> None:
     table = SlotTable()
     table.want("V", "video")
@@ -105,6 +118,8 @@ def test_an_obedient_client_ends_up_with_exactly_what_is_wanted(
             slots[str(len(slots))] = kind
         else:
             offer()
+    offer()
+    # A track that was given up and taken again rests for one answer.
     offer()
     assert table.requirement() is None
     assert sorted(table.carried.values()) == sorted(wanted)
