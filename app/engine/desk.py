@@ -36,6 +36,15 @@ from app.runtime.tasks import TaskOwner, spawn
 
 log = structlog.get_logger(__name__)
 
+_GENERATED_DEVICES = DevicesChanged(
+    (
+        DeviceInfo(DeviceKind.MICROPHONE, "generated", "Generated tone", is_default=True),
+        DeviceInfo(DeviceKind.SPEAKER, "generated", "No speaker", is_default=True),
+        DeviceInfo(DeviceKind.CAMERA, "generated", "Generated picture", is_default=True),
+    ),
+    dict.fromkeys(DeviceKind, "generated"),
+)
+
 
 class Desk:
     """The engine as the interface sees it; made on the engine thread."""
@@ -180,6 +189,9 @@ class Desk:
 
     async def refresh_devices(self) -> None:
         """Post which devices exist."""
+        if self._generated is not None:
+            self._outbox.post(_GENERATED_DEVICES)
+            return
         devices = [_device_info(d) for d in await asyncio.to_thread(list_cameras_fallback)]
         try:
             sounds = await asyncio.to_thread(list_audio_devices, rescan=True)

@@ -112,7 +112,14 @@ class LocalMedia:
         """Hand everything to a meeting, and open what is wished there."""
         self._outlet = outlet
         self._is_previewing = False
-        await asyncio.gather(self.set_microphone(mic), self.set_camera(camera))
+        results = await asyncio.gather(
+            self._switch_microphone(mic, outlet),
+            self._switch_camera(camera, outlet),
+            return_exceptions=True,
+        )
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
 
     async def exit(self) -> None:
         """The meeting is over: close the devices."""
@@ -128,23 +135,11 @@ class LocalMedia:
         In a meeting a muted microphone stays open, so that unmuting takes no time; before the
         meeting it is closed.
         """
-        async with self._mic_lock:
-            self.mic_on = on and await self._ensure_microphone()
-            if not on and self._outlet is None:
-                await self._close_microphone()
-            if self._outlet is not None:
-                await self._outlet.show_microphone(self.mic_on)
-        self._tell()
+        await self._switch_microphone(on, self._outlet)
 
     async def set_camera(self, on: bool) -> None:
         """Start or stop the camera; a stopped one is closed, its light goes out."""
-        async with self._camera_lock:
-            self.camera_on = on and await self._ensure_camera()
-            if not on:
-                await self._close_camera()
-            if self._outlet is not None:
-                await self._outlet.show_camera(self.camera_on)
-        self._tell()
+        await self._switch_camera(on, self._outlet)
 
     async def hold_to_talk(self, held: bool) -> None:
         """Unmute while `held`, then go back; repeated calls change nothing."""
@@ -174,17 +169,59 @@ class LocalMedia:
             await self.set_camera(True)
 
     async def close_devices(self) -> None:
-        """Close both."""
-        self.mic_on = self.camera_on = False
+        """Close both, after what is being opened now."""
         async with self._mic_lock:
+            self.mic_on = False
             await self._close_microphone()
-        await self._close_camera_locked()
+        async with self._camera_lock:
+            self.camera_on = False
+            await self._close_camera()
         self._tell()
 
     async def aclose(self) -> None:
         """Close both for good."""
         await self._owner.close()
         await self.close_devices()
+
+    # -- switching --------------------------------------------------------------------------
+
+    async def _switch_microphone(self, on: bool, outlet: Outlet | None) -> None:
+        """Do it for `outlet`, unless the meeting has ended while this waited for its turn."""
+        async with self._mic_lock:
+            if outlet is not self._outlet:
+                return
+            try:
+                is_open = on and await self._ensure_microphone()
+                if not on and outlet is None:
+                    await self._close_microphone()
+                self.mic_on = is_open
+                if outlet is not None:
+                    await outlet.show_microphone(is_open)
+            except WorldError:
+                # Not allowed to speak, or the meeting is over: then it is not on.
+                self.mic_on = False
+                raise
+            finally:
+                self._tell()
+
+    async def _switch_camera(self, on: bool, outlet: Outlet | None) -> None:
+        """Do it for `outlet`, unless the meeting has ended while this waited for its turn."""
+        async with self._camera_lock:
+            if outlet is not self._outlet:
+                return
+            try:
+                is_open = on and await self._ensure_camera()
+                if not on:
+                    await self._close_camera()
+                self.camera_on = is_open
+                if outlet is not None:
+                    await outlet.show_camera(is_open)
+            except WorldError:
+                self.camera_on = False
+                await self._close_camera()
+                raise
+            finally:
+                self._tell()
 
     # -- devices ----------------------------------------------------------------------------
 

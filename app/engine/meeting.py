@@ -36,6 +36,7 @@ from app.engine.events import (
     SpeakersChanged,
 )
 from app.engine.local_media import LocalMedia
+from app.engine.local_participant import PublishTrackError
 from app.engine.people import Roster, person_of, video_kind
 from app.engine.pictures import Pictures
 from app.engine.playback import Playback
@@ -118,6 +119,7 @@ class Meeting:
         self._is_reconnecting = False
         self._connected = asyncio.Event()
         self._is_over = False
+        self._ended = asyncio.Event()
         self._microphone: rtc.LocalAudioTrack | None = None
         self._camera: rtc.LocalVideoTrack | None = None
         self._listen()
@@ -190,6 +192,7 @@ class Meeting:
 
     async def _end(self, cause: EndCause, detail: str = "") -> None:
         if self._is_over:
+            await self._ended.wait()
             return
         self._is_over = True
         name, host_name = self._room.name, self.host_name
@@ -207,6 +210,7 @@ class Meeting:
             )
         )
         self._on_ended()
+        self._ended.set()
 
     async def _release(self) -> None:
         await self._transfers.aclose()
@@ -266,7 +270,19 @@ class Meeting:
         self._refresh_me()
 
     async def _publish(self, track: rtc.LocalTrack, options: rtc.TrackPublishOptions) -> None:
-        await self._room.local_participant.publish_track(track, options)
+        """Publish; a connection that drops meanwhile is waited for, a refusal is raised."""
+        while not self._is_over:
+            await self._connected.wait()
+            try:
+                await self._room.local_participant.publish_track(track, options)
+            except PublishTrackError as error:
+                if self._is_over or self._is_reconnecting:
+                    continue
+                if isinstance(error.__cause__, WorldError):
+                    raise error.__cause__ from error
+                raise WorldError(Reason.DENIED, detail=str(error)) from error
+            return
+        raise WorldError(Reason.PEER_GONE, detail="the meeting is over")
 
     async def set_name(self, name: str) -> None:
         """Change one's own name; DENIED when the token does not allow it."""

@@ -276,35 +276,40 @@ class Transfers:
 
     async def _receive(self, transfer: _Running, incoming: Incoming) -> None:
         saving = _Saving(self._folder(), transfer.file_name)
+        failure: Reason | None = None
         try:
-            await asyncio.to_thread(saving.open, transfer.size_bytes)
-            await self._save_all(transfer, incoming, saving)
-            if transfer.is_cancelled:
-                return
-            transfer.sha256 = saving.digest.hexdigest()
-            wanted = incoming.attributes().get(SHA256_ATTRIBUTE, "")
-            if wanted and wanted.lower() != transfer.sha256:
-                self._fail(transfer, Reason.DAMAGED)
-                return
-            transfer.path = await asyncio.to_thread(saving.keep)
+            await self._save(transfer, incoming, saving)
         except ProtocolError as error:
             log.info("file broke off", reason=error.reason)
-            self._fail(transfer, Reason.PEER_GONE)
+            failure = Reason.PEER_GONE
         except WorldError as error:
-            self._fail(transfer, error.reason)
+            failure = error.reason
         except OSError as error:
-            self._fail(transfer, _reason_of(error, Reason.DENIED))
-        else:
+            failure = _reason_of(error, Reason.DENIED)
+        finally:
+            # Before anybody is told: who looks into the folder then finds nothing half.
+            saving.drop()
+        if failure is not None:
+            self._fail(transfer, failure)
+        elif transfer.path is not None:
             transfer.file_name = transfer.path.name
             self.files_saved += 1
             self._finish(transfer, TransferState.DONE)
-            return
-        finally:
-            saving.drop()
         # What still comes has nowhere to go, but it must not fill a queue either.
         with contextlib.suppress(ProtocolError, WorldError):
             async for _ in incoming.chunks:
                 pass
+
+    async def _save(self, transfer: _Running, incoming: Incoming, saving: _Saving) -> None:
+        await asyncio.to_thread(saving.open, transfer.size_bytes)
+        await self._save_all(transfer, incoming, saving)
+        if transfer.is_cancelled:
+            return
+        transfer.sha256 = saving.digest.hexdigest()
+        wanted = incoming.attributes().get(SHA256_ATTRIBUTE, "")
+        if wanted and wanted.lower() != transfer.sha256:
+            raise WorldError(Reason.DAMAGED)
+        transfer.path = await asyncio.to_thread(saving.keep)
 
     async def _save_all(self, transfer: _Running, incoming: Incoming, saving: _Saving) -> None:
         waiting: list[bytes] = []

@@ -96,7 +96,7 @@ class Story:
             host_port=0,
             host_rtc_port=0,
             host_on_network=False,
-            downloads_folder=str(paths.downloads),
+            downloads_folder=str(folder / "Downloads" / "Lanai"),
         )
         generated = GeneratedMedia(colour=colour(0), tone_hz=tone_hz(0))
         self._desktop = Desktop(DesktopOptions(paths=paths, generated=generated, use_keyring=False))
