@@ -610,3 +610,18 @@ RtcStats.RemoteCandidate = _RemoteCandidate  # type: ignore[attr-defined]
 RtcStats.Certificate = _Certificate  # type: ignore[attr-defined]
 RtcStats.Stream = _Stream  # type: ignore[attr-defined]
 RtcStats.Track = _Track  # type: ignore[attr-defined]
+
+# The SDK's module offers enum members under their own names too.
+for _enum in (
+    DataChannelState,
+    QualityLimitationReason,
+    IceRole,
+    DtlsTransportState,
+    IceTransportState,
+    DtlsRole,
+    IceCandidatePairState,
+    IceCandidateType,
+    IceServerTransportProtocol,
+    IceTcpCandidateType,
+):
+    globals().update(_enum.__members__)

@@ -124,7 +124,8 @@ async def test_texts_go_both_ways(sdk: SdkPeer, engine: EnginePeer) -> None:
         assert sent.size == len(text.encode())
     inbox = await sdk.call("wait_inbox", count=3, within_s=DEADLINE_S)
 
-    assert [item["text"] for item in inbox] == ["hello", long_text, ""]
+    # Each text has a reader of its own over there: a short one may be read before a long one.
+    assert sorted(item["text"] for item in inbox) == sorted(["hello", long_text, ""])
     assert {item["from"] for item in inbox} == {"ernie"}
 
 
