@@ -351,6 +351,7 @@ class Desktop(QObject):
             self._destination.room, hosting=self._destination.host is not None, waiting=waiting
         )
         self._show(self.connecting_page)
+        self.connecting_page.focus_first()
         self._make_meeting_page()
         attempt = self._attempt
         self.bridge.run(
@@ -608,6 +609,7 @@ class Desktop(QObject):
         ]
         self.end_page.show_end(why, facts, "\n".join(lines))
         self._show(self.end_page)
+        self.end_page.focus_first()
         self._look_at_network()
 
     def _on_step(self, step: NextStep) -> None:

@@ -11,7 +11,7 @@ os.environ.setdefault("QT_API", "pyside6")
 
 import pytest
 from PySide6.QtWidgets import QApplication
-from qasync import QEventLoop
+from qasync import QEventLoop  # type: ignore[import-untyped]  # ships no types
 
 from app.ui.theme import ThemeChoice, theme
 

@@ -104,6 +104,9 @@ class ConnectingPage(QWidget):
         states = iter(("now", "waiting", "waiting"))
         for line in self._lines.values():
             line.set_state(next(states))
+
+    def focus_first(self) -> None:
+        """Give the focus to Cancel; the page must be in front."""
         self.cancel_button.setFocus(Qt.FocusReason.OtherFocusReason)
 
     def reach(self, stage: JoinStage) -> None:

@@ -95,6 +95,10 @@ class EndPage(QWidget):
             else ""
         )
 
+    def focus_first(self) -> None:
+        """Give the focus to the main button; the page must be in front."""
+        self.primary.setFocus(Qt.FocusReason.OtherFocusReason)
+
     def _set_buttons(self, primary: NextStep, secondary: NextStep | None) -> None:
         for button, step in ((self.primary, primary), (self.secondary, secondary)):
             button.setVisible(step is not None)
@@ -105,7 +109,6 @@ class EndPage(QWidget):
                 self._steps[button.objectName()] = step
         # A single way back is no invitation: it stays quiet.
         self.primary.set_tone("primary" if secondary is not None else "")
-        self.primary.setFocus(Qt.FocusReason.OtherFocusReason)
 
     def _on_button(self) -> None:
         button = self.sender()

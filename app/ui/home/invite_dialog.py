@@ -44,8 +44,9 @@ class InviteDialog(Dialog):
             self._add_copyable(
                 left, "Passcode", invitation.passcode, "invitePasscode", "inviteCopyPasscode"
             )
-        left.addStretch(1)
+        left.addSpacing(2)
         left.addWidget(_address_row(invitation))
+        left.addStretch(1)
         columns.addLayout(left, 1)
         right = QVBoxLayout()
         right.setSpacing(10)

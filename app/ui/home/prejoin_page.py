@@ -391,6 +391,9 @@ class PrejoinPage(QWidget):
         self._form.setMaximumWidth(16_777_215 if narrow else form_px)
         room_px = self.width() - 2 * edge - (0 if narrow else form_px + gap)
         high_px = max(160, self.height() - 56 - 2 * 24 - 16 - 62)
+        if narrow:
+            # The form comes underneath: leave it room.
+            high_px = max(160, self.height() * 2 // 5)
         preview_px = max(240, min(room_px, 960, round(high_px * 16 / 9)))
         self.preview.setFixedHeight(round(preview_px * 9 / 16))
         self._left.setMaximumWidth(preview_px)

@@ -30,6 +30,7 @@ from app.ui.theme import BAND, TypeStyle
 from app.ui.widgets import (
     Button,
     Card,
+    ElidedLabel,
     IconLabel,
     IconPlate,
     Logo,
@@ -39,7 +40,7 @@ from app.ui.widgets import (
 
 COMPACT_WIDTH_PX = 1100
 COMPACT_HEIGHT_PX = 720
-SINGLE_COLUMN_PX = 800
+SINGLE_COLUMN_PX = 860
 
 
 class StartPage(QWidget):
@@ -196,7 +197,7 @@ class StartPage(QWidget):
         note.setSpacing(7)
         self._note_icon = IconLabel("info", 16, "text3")
         note.addWidget(self._note_icon)
-        self.join_note = TextLabel("", TypeStyle.CAPTION, "text3")
+        self.join_note = ElidedLabel("", TypeStyle.CAPTION, "text3")
         self.join_note.setObjectName("startJoinNote")
         note.addWidget(self.join_note, 1)
         card.body.addLayout(note)

@@ -39,7 +39,7 @@ class Button(QPushButton):
         self.setProperty("extent", size)
         self.setCursor(Qt.CursorShape.PointingHandCursor)
         self.setFixedHeight(_HEIGHTS[size])
-        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
+        self.setSizePolicy(QSizePolicy.Policy.Minimum, QSizePolicy.Policy.Fixed)
         strong = TypeStyle.LABEL_STRONG if size == "small" else TypeStyle.BODY_STRONG
         self.setFont(font_px(15, 600) if size == "large" else font_of(strong))
         side = 16 if size == "small" else 20

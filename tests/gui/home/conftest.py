@@ -6,14 +6,16 @@ import asyncio
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 import pytest
 from PySide6.QtCore import QObject, QPoint, Qt
 from PySide6.QtWidgets import QApplication, QWidget
 from pytestqt.qtbot import QtBot
 
-from app.engine.client import RoomLookup
+from app.engine.client import JoinSpec, RoomLookup
 from app.engine.events import Event
+from app.protocol.invite import Link
 from app.runtime.errors import WorldError
 from app.runtime.paths import Paths
 from app.ui.application import Desktop, DesktopOptions
@@ -75,6 +77,20 @@ class Window:
         self.qtbot.keyClicks(field_, text)
         self.settle()
 
+    def joins(self) -> list[JoinSpec]:
+        """What the engine was asked to join, in order."""
+        return [cast("JoinSpec", args[0]) for args in self.engine.calls("join")]
+
+    def lookups(self) -> list[Link]:
+        """Which doors were asked, in order."""
+        return [cast("Link", args[0]) for args in self.engine.calls("look_up")]
+
+    @property
+    def page(self) -> str:
+        """The object name of the page in front."""
+        page = self.desktop.window.pages.currentWidget()
+        return page.objectName() if page is not None else ""
+
     def post(self, *events: Event) -> None:
         """Let the engine say something."""
         self.engine.post(*events)
@@ -87,9 +103,7 @@ class Window:
 
     def wait_for_page(self, name: str) -> None:
         """Wait until a page is in front."""
-        self.qtbot.waitUntil(
-            lambda: self.desktop.window.pages.currentWidget().objectName() == name, timeout=30_000
-        )
+        self.qtbot.waitUntil(lambda: self.page == name, timeout=30_000)
         self.settle()
 
     def box(self, name: str) -> tuple[int, int, int, int]:

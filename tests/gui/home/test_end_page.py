@@ -11,7 +11,6 @@ from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QLabel, QPushButton
 from pytestqt.qtbot import QtBot
 
-from app.engine.client import JoinSpec
 from app.engine.events import EndCause, JoinProgressed, JoinStage, MeetingEnded
 from app.runtime.errors import Reason, WorldError
 from app.ui import application
@@ -127,7 +126,8 @@ def test_saved_files_offer_their_folder(open_window: Open, monkeypatch: pytest.M
     window = inside(open_window)
     opened: list[str] = []
     monkeypatch.setattr(
-        application.QDesktopServices, "openUrl", lambda url: opened.append(url.toLocalFile())
+        "app.ui.application.QDesktopServices.openUrl",
+        lambda url: opened.append(url.toLocalFile()),
     )
 
     window.post(ended(EndCause.ENDED, files=3))
@@ -146,9 +146,16 @@ def test_rejoining_uses_the_same_wishes(open_window: Open) -> None:
     window.click("endPrimary")
     window.wait_for_page("connectingPage")
 
-    first, second = (spec for (spec,) in window.engine.calls("join"))
-    assert isinstance(first, JoinSpec)
+    first, second = window.joins()
     assert first == second
+
+
+def test_the_main_button_has_the_focus(open_window: Open) -> None:
+    window = inside(open_window)
+    window.post(ended(EndCause.LOST))
+    window.wait_for_page("endPage")
+
+    assert window.find("endPrimary").hasFocus()
 
 
 def test_an_unreachable_server_is_told_with_its_address_and_can_be_edited(

@@ -20,9 +20,8 @@ Open = Callable[..., Window]
 LINK = "lanai://192.168.1.20:7880/Garden%20club?i=" + "eyJhbGciOiJIUzI1NiJ9" * 9
 
 
-def open_dialog(window: Window, **changes: object) -> None:
-    facts = {"room": "Garden club", "link": LINK, "address": "192.168.1.20:7880"}
-    invitation = Invitation(**{**facts, **changes})
+def open_dialog(window: Window, passcode: str = "") -> None:
+    invitation = Invitation("Garden club", LINK, "192.168.1.20:7880", passcode)
     InviteDialog(window.desktop.window.pages, invitation).open_()
     window.settle()
 

@@ -8,7 +8,7 @@ import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QComboBox, QLabel, QLineEdit
 
-from app.engine.client import JoinSpec, RoomLookup
+from app.engine.client import RoomLookup
 from app.engine.events import (
     DeviceFailed,
     DeviceInfo,
@@ -129,8 +129,7 @@ def test_a_name_is_needed_and_remembered(open_window: Open) -> None:
     window.wait_for_page("connectingPage")
 
     assert window.desktop.settings.current.name == "Noa"
-    (spec,) = window.engine.calls("join")[0]
-    assert isinstance(spec, JoinSpec)
+    spec = window.joins()[0]
     assert spec.name == "Noa"
 
 
@@ -145,8 +144,7 @@ def test_the_toggles_open_and_close_the_preview_and_go_into_the_join(open_window
     options = [one[2] for one in window.engine.asked if one[0] == "start_preview"]
     assert options[-1] == {"mic": False, "camera": False}
     window.click("prejoinJoin")
-    (spec,) = window.engine.calls("join")[0]
-    assert isinstance(spec, JoinSpec)
+    spec = window.joins()[0]
     assert (spec.mic_on, spec.camera_on) == (False, False)
 
 
@@ -215,8 +213,7 @@ def test_a_passcode_is_asked_for_when_the_door_says_so(open_window: Open) -> Non
     window.type_into("prejoinPasscode", "plum")
     window.click("prejoinJoin")
 
-    (spec,) = window.engine.calls("join")[0]
-    assert isinstance(spec, JoinSpec)
+    spec = window.joins()[0]
     assert spec.passcode == "plum"
 
 

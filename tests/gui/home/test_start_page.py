@@ -52,7 +52,7 @@ def test_a_link_leads_to_the_pre_join_page(open_window: Open) -> None:
     window.qtbot.keyClick(window.find("startJoinInput"), Qt.Key.Key_Return)
     window.wait_for_page("prejoinPage")
 
-    assert [link.room for (link, *_) in window.engine.calls("look_up")] == ["Garden club"]
+    assert [link.room for link in window.lookups()] == ["Garden club"]
 
 
 def test_hosting_options_set_name_passcode_and_reach(open_window: Open) -> None:
@@ -94,7 +94,7 @@ def test_recent_meetings_lead_back_and_can_be_cleared(open_window: Open) -> None
 
     window.click("startRecent_0")
     window.wait_for_page("prejoinPage")
-    (link,) = window.engine.calls("look_up")[0][:1]
+    link = window.lookups()[0]
     assert (link.room, link.address) == ("Garden club", "192.168.1.24:7880")
 
     window.click("prejoinBack")

@@ -87,7 +87,7 @@ def test_hosting_joins_with_the_servers_own_token_over_loopback(
     window = hosting(open_window)
 
     assert server.started == [("Noa's meeting", "Noa", "", True)]
-    (spec,) = window.engine.calls("join")[0]
+    spec = window.joins()[0]
     assert (spec.server_url, spec.token) == ("ws://127.0.0.1:7880", "secret-token")
     (recent,) = window.desktop.recents.items
     assert recent.hosted_here
