@@ -153,8 +153,9 @@ def _door_link(
     query: dict[str, list[str]],
     fragment: dict[str, list[str]],
 ) -> Link:
-    room = unquote(parts.path.removeprefix("/").removesuffix("/"))
-    if room and not _is_room(room):
+    path = parts.path.removeprefix("/").removesuffix("/")
+    room = unquote(path)
+    if "/" in path or (room and not _is_room(room)):
         raise ProtocolError("link: unusable room name")
     invite, fingerprint = _first(query, "i"), _first(query, "f")
     if invite and not _TOKEN.match(invite):
