@@ -12,7 +12,9 @@ import errno
 import socket
 import struct
 import sys
+from array import array
 from collections.abc import Sequence
+from typing import Any
 
 from app.rtc.srtp import PacketArea
 
@@ -23,6 +25,7 @@ _SOL_UDP = 17
 _UDP_SEGMENT = 103
 _NAME_BYTES = 32
 _MAX_GSO_BYTES = 65_000
+_MAX_MESSAGES = 256
 
 # What a kernel or a device answers that cannot segment: fall back for that destination.
 _GSO_REFUSALS = (errno.EIO, errno.EINVAL, errno.EMSGSIZE, errno.ENOPROTOOPT, errno.EOPNOTSUPP)
@@ -80,6 +83,8 @@ def _load_libc() -> ctypes.CDLL | None:
 
 
 _libc = _load_libc()
+_MMSG_BYTES = ctypes.sizeof(_MMsgHdr)
+_IOV_BYTES = ctypes.sizeof(_IoVec)
 
 
 def raw_address(family: int, address: tuple[str, int]) -> bytes:
@@ -190,10 +195,12 @@ class Destination:
 
 
 class SegmentSender:
-    """Sends equally long packets that lie one behind the other in one area.
+    """Sends one batch per destination out of one area, all destinations in one system call.
 
-    One segmented datagram where the kernel does it, `sendmmsg` where it does not,
-    `sendto` elsewhere. One per process.
+    Each destination's batch lies behind the one before; its packets are equally spaced and
+    fill their space, save for the last, which may be shorter. The kernel cuts a batch into
+    datagrams where it can (UDP_SEGMENT); where it cannot, `sendmmsg` gets them one by one;
+    elsewhere `sendto`. One per process.
     """
 
     def __init__(self, area: PacketArea, *, batched: bool | None = None) -> None:
@@ -205,66 +212,110 @@ class SegmentSender:
         if not self._is_batched:
             return
         self._start = ctypes.addressof((ctypes.c_char * len(area.data)).from_buffer(area.data))
-        self._iov = _IoVec(self._start, 0)
+        self._iovs = (_IoVec * _MAX_MESSAGES)()
+        self._iov_words = memoryview(self._iovs).cast("B").cast("Q")
+        self._iovs_at = ctypes.addressof(self._iovs)
         self._control = _SegmentControl(18, _SOL_UDP, _UDP_SEGMENT, 0)
-        self._header = _MsgHdr(
-            None, 0, ctypes.addressof(self._iov), 1, ctypes.addressof(self._control), 24, 0
-        )
-        self._header_at = ctypes.addressof(self._header)
-        self._many_iovs = (_IoVec * SLOTS)()
-        self._many = (_MMsgHdr * SLOTS)()
-        for i in range(SLOTS):
-            header = self._many[i].header
-            header.iov = ctypes.addressof(self._many_iovs) + i * ctypes.sizeof(_IoVec)
+        self._control_at = ctypes.addressof(self._control)
+        self._singles = (_MMsgHdr * _MAX_MESSAGES)()
+        self._singles_at = ctypes.addressof(self._singles)
+        self._single_iovs = (_IoVec * _MAX_MESSAGES)()
+        for i in range(_MAX_MESSAGES):
+            header = self._singles[i].header
+            header.iov = ctypes.addressof(self._single_iovs) + i * _IOV_BYTES
             header.iov_count = 1
-        self._many_at = ctypes.addressof(self._many)
 
-    def send(self, to: Destination, stride: int, sizes: Sequence[int]) -> None:
-        """Send the packets at 0, stride, 2·stride, …; all but the last fill their stride."""
-        count = len(sizes)
-        self.datagrams += count
-        if not self._is_batched:
-            self._send_singly(to, stride, sizes)
+    def prepare(self, destinations: Sequence[Destination]) -> DestinationSet:
+        """Lay out the kernel's headers for these destinations, all on one socket."""
+        headers = None
+        if self._is_batched and all(to.can_segment for to in destinations):
+            headers = (_MMsgHdr * len(destinations))()
+            for i, to in enumerate(destinations):
+                header = headers[i].header
+                header.name, header.name_size = to.name_at, to.name_size
+                header.iov_count = 1
+                header.control, header.control_size = self._control_at, 24
+        return DestinationSet(destinations, headers)
+
+    def send(
+        self, to: DestinationSet, first: int, count: int, stride: int, sizes: Sequence[int]
+    ) -> None:
+        """Send to `count` destinations from number `first` on. Hot path."""
+        self.datagrams += count * len(sizes)
+        block = stride * len(sizes)
+        total = block - stride + sizes[-1]
+        if to.headers is None or total > _MAX_GSO_BYTES or count > _MAX_MESSAGES:
+            for i in range(count):
+                self._send_apart(to.destinations[first + i], i * block, stride, sizes)
             return
         assert _libc is not None
-        total = (count - 1) * stride + sizes[-1]
-        header = self._header
-        if count == 1 or (to.can_segment and total <= _MAX_GSO_BYTES):
-            header.name = to.name_at
-            header.name_size = to.name_size
-            header.control_size = 24 if count > 1 else 0
-            self._iov.size = total
-            self._control.segment_bytes = stride
-            if _libc.sendmsg(to.descriptor, self._header_at, 0) >= 0:
-                return
-            error = ctypes.get_errno()
-            if count == 1 or error not in _GSO_REFUSALS:
-                self.dropped += count
-                return
-            to.can_segment = False
-            self.fallbacks += 1
-        self._send_many(to, stride, sizes)
+        if to.iov_from != first:
+            to.point_iovs(first, self._iovs_at)
+        start = self._start
+        words: list[int] = []
+        for base in range(start, start + count * block, block):
+            words += (base, total)
+        self._iov_words[: 2 * count] = array("Q", words)
+        self._control.segment_bytes = stride
+        done = 0
+        while done < count:
+            at = to.headers_at + (first + done) * _MMSG_BYTES
+            sent = _libc.sendmmsg(to.destinations[0].descriptor, at, count - done, 0)
+            if sent > 0:
+                done += sent
+                continue
+            refused = to.destinations[first + done]
+            if ctypes.get_errno() in _GSO_REFUSALS and len(sizes) > 1:
+                refused.can_segment = False
+                self.fallbacks += 1
+                to.has_refusal = True
+                self._send_apart(refused, done * block, stride, sizes)
+            else:
+                self.dropped += len(sizes)
+            done += 1
 
-    def _send_many(self, to: Destination, stride: int, sizes: Sequence[int]) -> None:
+    def _send_apart(self, to: Destination, at: int, stride: int, sizes: Sequence[int]) -> None:
+        """Send one destination's batch as separate datagrams."""
+        if not self._is_batched:
+            view = self._area.view
+            for i, size in enumerate(sizes):
+                start = at + i * stride
+                try:
+                    to.sock.sendto(view[start : start + size], to.address)
+                except OSError:
+                    self.dropped += 1
+            return
         assert _libc is not None
         count = len(sizes)
         for i, size in enumerate(sizes):
-            self._many_iovs[i].base = self._start + i * stride
-            self._many_iovs[i].size = size
-            header = self._many[i].header
-            header.name = to.name_at
-            header.name_size = to.name_size
-        sent = _libc.sendmmsg(to.descriptor, self._many_at, count, 0)
+            self._single_iovs[i].base = self._start + at + i * stride
+            self._single_iovs[i].size = size
+            header = self._singles[i].header
+            header.name, header.name_size = to.name_at, to.name_size
+        sent = _libc.sendmmsg(to.descriptor, self._singles_at, count, 0)
         if sent < count:
             self.dropped += count - max(sent, 0)
 
-    def _send_singly(self, to: Destination, stride: int, sizes: Sequence[int]) -> None:
-        view = self._area.view
-        for i, size in enumerate(sizes):
-            try:
-                to.sock.sendto(view[i * stride : i * stride + size], to.address)
-            except OSError:
-                self.dropped += 1
+
+class DestinationSet:
+    """Destinations on one socket with their headers; made by `SegmentSender.prepare`.
+
+    `headers` is None where the kernel cannot segment. `has_refusal` says that one of them
+    turned out to be such a place: make another set.
+    """
+
+    def __init__(self, destinations: Sequence[Destination], headers: Any) -> None:
+        self.destinations = destinations
+        self.headers = headers
+        self.headers_at = ctypes.addressof(headers) if headers is not None else 0
+        self.iov_from = -1
+        self.has_refusal = False
+
+    def point_iovs(self, first: int, iovs_at: int) -> None:
+        """Let the headers from `first` on use the sender's vectors from the first one on."""
+        for i, message in enumerate(self.headers[first : first + _MAX_MESSAGES]):
+            message.header.iov = iovs_at + i * _IOV_BYTES
+        self.iov_from = first
 
 
 def can_segment(sock: socket.socket) -> bool:

@@ -152,6 +152,7 @@ class ServerTransport:
         if sctp_port is not None:
             self._channels.start(sctp_port, max_message_size)
         self.is_connected = True
+        self.mux.version += 1
         if self.media is not None:
             self.media.handle_connected()
         self._observer.on_connected()
@@ -176,6 +177,7 @@ class ServerTransport:
         if self._paths.handle_check(name, nominated=message.use_candidate, now_s=self._loop.time()):
             self._path = path
             self.destination = destination
+            self.mux.version += 1
         return True
 
     def handle_dtls(self, datagram: bytes) -> None:
@@ -261,6 +263,7 @@ class ServerTransport:
             return
         self._has_failed = True
         self.is_connected = False
+        self.mux.version += 1
         self._observer.on_failed(reason)
 
     async def close(self) -> None:
@@ -269,6 +272,7 @@ class ServerTransport:
             return
         self._is_closed = True
         self.is_connected = False
+        self.mux.version += 1
         if self._watch is not None:
             self._watch.cancel()
         await self._tasks.close()

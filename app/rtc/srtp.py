@@ -9,9 +9,10 @@ A context belongs to one thread: the engine thread, or the server's loop.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import repeat
+from itertools import chain, repeat
 from typing import Any
 
 import pylibsrtp
@@ -94,8 +95,9 @@ class SrtpSender:
     def __init__(self, keys: SrtpKeys, *, window: int = TX_WINDOW) -> None:
         self._session = _session(keys, keys.tx_key, Policy.SSRC_ANY_OUTBOUND, window)
         self.tag_bytes = keys.profile.tag_bytes
+        self.handle: Any = None
         if _ffi is not None:
-            self._handle = self._session._srtp[0]
+            self.handle = self._session._srtp[0]
             self._scratch = _ffi.new("char[]", MAX_PACKET_BYTES + 256)
             self._buffer = _ffi.buffer(self._scratch)
             self._length = _ffi.new("int *")
@@ -122,7 +124,7 @@ class SrtpSender:
         self._length[0] = size
         self._buffer[0:size] = packet
         call = _lib.srtp_protect_rtcp if rtcp else _lib.srtp_protect
-        status = call(self._handle, self._scratch, self._length)
+        status = call(self.handle, self._scratch, self._length)
         if status:
             raise ValueError(f"libsrtp status {status}")
         return bytes(self._buffer[0 : self._length[0]])
@@ -183,54 +185,73 @@ class SrtpReceiver:
 
 
 class BatchProtector:
-    """Scratch memory in which one batch after the other is protected (hot path).
+    """Scratch memory in which one batch is protected for many subscribers (hot path).
 
-    A template holds equally spaced plaintexts with room for the tag behind each. For every
-    subscriber it is copied to the scratch, patched there, and protected in place; the
-    scratch then is one segmented datagram. One per process is enough: it is empty between
-    calls.
+    The caller lays out, for each subscriber, the same number of equally spaced plaintexts
+    with room for the tag behind each; `protect` works on all of them in one pass, so that
+    Python's share does not grow with subscribers. One per process is enough: it is empty
+    between calls.
     """
 
-    MAX_BATCH = 64
+    STEP_BYTES = 16
+    """Spacings are multiples of this: one list of pointers serves them all."""
 
-    def __init__(self, size_bytes: int = 1 << 17) -> None:
+    MAX_SENDERS = 256
+
+    def __init__(self, size_bytes: int = 1 << 18) -> None:
         self.area = PacketArea(size_bytes)
         self.view = self.area.view
-        self._pointers: dict[int, list[Any]] = {}
+        self.size_bytes = size_bytes
+        steps = size_bytes // self.STEP_BYTES
+        self._pointers = [self.area.pointer(i * self.STEP_BYTES) for i in range(steps)]
+        self._capacity = 1024
         if _ffi is not None:
-            self._lengths = _ffi.new("int[]", self.MAX_BATCH)
-            self._wanted = _ffi.new("int[]", self.MAX_BATCH)
-            self._length_pointers = [self._lengths + i for i in range(self.MAX_BATCH)]
+            self._lengths = _ffi.new("int[]", self._capacity)
+            self._length_pointers = [self._lengths + i for i in range(self._capacity)]
+
+    def capacity(self, stride: int, count: int) -> int:
+        """Return for how many subscribers a batch of this shape fits, at least one."""
+        fitting = min(self.size_bytes // (stride * count), self._capacity // count)
+        return max(1, min(fitting, self.MAX_SENDERS))
 
     def protect(
-        self, sender: SrtpSender, stride: int, sizes: Sequence[int], *, again: bool
-    ) -> bool:
-        """Protect the packets at 0, stride, 2·stride, … in place; False when one was refused.
+        self, senders: Sequence[SrtpSender], stride: int, sizes: Sequence[int]
+    ) -> list[int] | None:
+        """Protect `sizes` packets for each sender where they lie.
 
-        `again` says that `sizes` are those of the call before.
+        The packet j of sender i starts at `(i * len(sizes) + j) * stride`. Returns None when
+        all went well, else one status per packet; what has another status than 0 is still
+        in the clear and must not leave.
         """
         count = len(sizes)
+        total = count * len(senders)
         if _lib is None:
-            for i, size in enumerate(sizes):
-                start = i * stride
-                data = sender.protect(self.view[start : start + size])
-                self.view[start : start + len(data)] = data
-            return True
-        pointers = self._pointers.get(stride)
-        if pointers is None:
-            if len(self._pointers) > 4096:
-                self._pointers.clear()
-            pointers = self._pointers[stride] = []
-        while len(pointers) < count:
-            pointers.append(self.area.pointer(len(pointers) * stride))
-        if not again:
-            self._wanted[0:count] = sizes
-        _ffi.memmove(self._lengths, self._wanted, 4 * count)
-        return not any(
+            return self._protect_by_session(senders, stride, sizes)
+        lengths = array("i", sizes) * len(senders)
+        _ffi.memmove(self._lengths, lengths, 4 * total)
+        step = stride // self.STEP_BYTES
+        statuses = list(
             map(
                 _lib.srtp_protect,
-                repeat(sender._handle, count),
-                pointers,
+                chain.from_iterable(map(repeat, [s.handle for s in senders], repeat(count))),
+                self._pointers[: total * step : step],
                 self._length_pointers,
             )
         )
+        return statuses if any(statuses) else None
+
+    def _protect_by_session(
+        self, senders: Sequence[SrtpSender], stride: int, sizes: Sequence[int]
+    ) -> list[int] | None:
+        statuses: list[int] = []
+        at = 0
+        for sender in senders:
+            for size in sizes:
+                try:
+                    data = sender.protect(self.view[at : at + size])
+                    self.view[at : at + len(data)] = data
+                    statuses.append(0)
+                except ValueError:
+                    statuses.append(1)
+                at += stride
+        return statuses if any(statuses) else None

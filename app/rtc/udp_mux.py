@@ -151,6 +151,8 @@ class UdpMux:
         self.segments = SegmentSender(self.batch.area)
         self.unknown = 0
         self.received = 0
+        # Grows whenever a peer's address or state changes: whoever keeps either looks again.
+        self.version = 0
         self._peers_by_ufrag: dict[str, MuxPeer] = {}
         self._sockets = [MuxSocket(sock) for sock in sockets]
         self._loop = asyncio.get_running_loop()

@@ -69,16 +69,28 @@ def test_a_packet_is_opened_where_it_lies() -> None:
 def test_a_batch_is_protected_in_place_for_several_receivers() -> None:
     ours, theirs = keys_of(AEAD_AES_128_GCM)
     batch = BatchProtector()
-    packets = [rtp(i, bytes([i]) * 50) for i in range(5)]
-    stride = 62 + 16
-    for again in (False, True):
-        sender, receiver = SrtpSender(ours), SrtpReceiver(theirs)
-        for i, packet in enumerate(packets):
-            batch.view[i * stride : i * stride + 62] = packet
-        assert batch.protect(sender, stride, [62] * 5, again=again)
-        for i, packet in enumerate(packets):
-            sealed = batch.view[i * stride : (i + 1) * stride]
-            assert receiver.unprotect(sealed) == packet
+    packets = [rtp(i, bytes([i]) * 52) for i in range(5)]
+    stride = 64 + 16
+    senders = [SrtpSender(ours), SrtpSender(ours), SrtpSender(ours)]
+    block = b"".join(packet + bytes(16) for packet in packets)
+    batch.view[: 3 * len(block)] = block * 3
+
+    assert batch.protect(senders, stride, [64] * 5) is None
+
+    for i in range(3):
+        receiver = SrtpReceiver(theirs)
+        for j, packet in enumerate(packets):
+            at = (i * 5 + j) * stride
+            assert receiver.unprotect(batch.view[at : at + stride]) == packet
+
+
+def test_what_libsrtp_refuses_is_told_packet_by_packet() -> None:
+    ours, _ = keys_of(AEAD_AES_128_GCM)
+    batch = BatchProtector()
+    good, bad = rtp(1, bytes(52)), b"\x8f" + rtp(2, bytes(52))[1:12] + bytes(52)
+    batch.view[:160] = good + bytes(16) + bad + bytes(16)
+
+    assert batch.protect([SrtpSender(ours)], 80, [64, 14]) not in (None, [0, 0])
 
 
 def test_the_private_names_that_we_use_exist() -> None:
