@@ -26,6 +26,7 @@ from app.ui.widgets import ControlButton, Hairline, LevelBar, Menu
 
 HEIGHT_PX = 76
 COMPACT_HEIGHT_PX = 60
+_MENU_WIDTH_PX = 232
 
 
 @dataclass(frozen=True, slots=True)
@@ -395,5 +396,6 @@ class ControlBar(QFrame):
 def popup_above(menu: Menu, at: QPoint, *, align_right: bool = True) -> None:
     """Open a menu whose lower edge stands at `at`; it deletes itself when it closes."""
     menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+    menu.setMinimumWidth(_MENU_WIDTH_PX)
     size = menu.sizeHint()
     menu.popup(QPoint(at.x() - (size.width() if align_right else 0), at.y() - size.height()))

@@ -175,7 +175,7 @@ def render_corners(
 
 def paint_corners(painter: QPainter, rect: QRectF, radius_px: int, behind: QColor) -> None:
     """Round the corners of what was just painted into `rect`."""
-    ratio = painter.device().devicePixelRatio()
+    ratio = painter.device().devicePixelRatioF()
     masks = render_corners(radius_px, behind.red(), behind.green(), behind.blue(), ratio)
     right, bottom = rect.right() - radius_px, rect.bottom() - radius_px
     painter.drawPixmap(rect.topLeft(), masks[0])

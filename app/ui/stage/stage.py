@@ -104,6 +104,7 @@ class Stage(QWidget):
         self._columns, self._columns_for = 0, 0
         self._page, self._pages = 0, 1
         self._frozen = False
+        self._closed = False
         self._shown: tuple[str, ...] = ()
         self._clock = FrameClock(self)
         self._clock.ticked.connect(self._on_tick)
@@ -282,7 +283,8 @@ class Stage(QWidget):
             self._relayout()
 
     def close_slots(self) -> None:
-        """Give every video slot back; the page is going away."""
+        """Give every video slot back, for good; the page is going away."""
+        self._closed = True
         for tile in self._all_tiles():
             self._release(tile)
         self._ring_timer.stop()
@@ -462,7 +464,7 @@ class Stage(QWidget):
     def _serve(self, tile: VideoTile) -> None:
         """Give the tile a slot while its person shows a picture, take it back otherwise."""
         person = tile.person
-        wanted = person.camera_on and person.identity not in self._leavers
+        wanted = person.camera_on and person.identity not in self._leavers and not self._closed
         if wanted and tile.slot is None:
             identity = "" if person.is_me else person.identity
             slot = self._engine.tile_slot(identity, VideoKind.CAMERA, self._clock.ring)

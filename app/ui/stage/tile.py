@@ -175,7 +175,6 @@ class VideoTile(QAbstractButton):
         """Show the pin, and what a press on its button does."""
         self._pinned = pinned
         name = shown_name(self.person)
-        self._pin_button.set_icon_name("push-pin-slash" if pinned else "push-pin")
         self._pin_button.set_name(f"Unpin {name}" if pinned else f"Pin {name}")
         self._place_buttons()
         self.update()
@@ -441,6 +440,8 @@ class VideoTile(QAbstractButton):
         self._more_button.move(right, MARGIN_PX)
         self._pin_button.move(right - (34 if hovering else 0), MARGIN_PX)
         # A pin that holds stays in sight; otherwise it is an offer on hover.
+        offer = "push-pin-slash" if hovering else "push-pin-fill"
+        self._pin_button.set_icon_name(offer if self._pinned else "push-pin")
         self._pin_button.setVisible(hovering or (self._pinned and not self._floating))
 
     def _on_more(self) -> None:

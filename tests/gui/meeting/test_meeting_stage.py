@@ -288,5 +288,8 @@ def test_both_themes_paint_the_stage_in_their_colour(meeting: Meeting) -> None:
 
 def test_the_end_gives_every_slot_back(meeting: Meeting) -> None:
     meeting.page.close_meeting()
+    assert meeting.engine.open_slots == []
 
+    # An event that was on its way opens none again.
+    meeting.post(PersonJoined(people(5)[4]))
     assert meeting.engine.open_slots == []
