@@ -45,7 +45,7 @@ from app.protocol.signal_client import (
     TrackPublished,
 )
 from app.protocol.trickle import parse_trickle
-from app.rtc.client_transport import LIVEKIT_CHANNELS, ClientTransport
+from app.rtc.client_transport import CLOSED_BY_PEER, LIVEKIT_CHANNELS, ClientTransport
 from app.rtc.media_router import MediaRouter
 from app.rtc.stats import TransportStats
 from app.runtime.errors import Reason, WorldError
@@ -54,6 +54,8 @@ log = structlog.get_logger(__name__)
 
 NEGOTIATION_TIMEOUT_S = 15.0
 NEGOTIATION_DELAY_S = 0.01
+# A goodbye of the transport (UDP) may overtake the `leave` (TCP) that says why.
+LEAVE_GRACE_S = 1.0
 
 
 class ConnectionObserver(Protocol):
@@ -136,7 +138,7 @@ class _Peer:
         self._owner.on_peer_connected(self)
 
     def on_transport_failed(self, reason: str) -> None:
-        self._owner.lose(f"{self._name}: {reason}")
+        self._owner.on_peer_failed(f"{self._name}: {reason}", is_goodbye=reason == CLOSED_BY_PEER)
 
     def on_channel_open(self, label: str) -> None:
         self._owner.on_channel_open(self, label)
@@ -169,6 +171,7 @@ class Connection:
         self._settled: list[asyncio.Future[None]] = []
         self._negotiation_timer: asyncio.TimerHandle | None = None
         self._offer_timer: asyncio.TimerHandle | None = None
+        self._grace_timer: asyncio.TimerHandle | None = None
         self._primary: _Peer | None = None
         self._connected: asyncio.Future[None] | None = None
         self._failure: WorldError | None = None
@@ -223,6 +226,15 @@ class Connection:
         if peer is self._primary and self._connected is not None and not self._connected.done():
             self._connected.set_result(None)
 
+    def on_peer_failed(self, cause: str, *, is_goodbye: bool) -> None:
+        """Give up when a transport is gone; after a goodbye wait for the reason first."""
+        if is_goodbye and self._is_up and not self._is_over:
+            self._grace_timer = asyncio.get_running_loop().call_later(
+                LEAVE_GRACE_S, self.lose, cause
+            )
+        else:
+            self.lose(cause)
+
     def _fail_open(self, error: WorldError) -> None:
         """Let `open` fail with this error, wherever it waits."""
         self._failure = error
@@ -274,7 +286,7 @@ class Connection:
         """Leave and release everything. Idempotent."""
         self._is_over = True
         self._abandon(WorldError(Reason.NO_ROUTE, detail="closed"))
-        for timer in (self._negotiation_timer, self._offer_timer):
+        for timer in (self._negotiation_timer, self._offer_timer, self._grace_timer):
             if timer is not None:
                 timer.cancel()
         await self._link.close()

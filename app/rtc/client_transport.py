@@ -24,6 +24,8 @@ from app.runtime.tasks import TaskOwner, spawn
 
 log = structlog.get_logger(__name__)
 
+CLOSED_BY_PEER = "closed by the server"
+
 # Trickled candidates may come before the description that they belong to.
 MAX_EARLY_CANDIDATES = 64
 
@@ -180,7 +182,7 @@ class ClientTransport:
 
     def _make_dtls(self, role: Literal["client", "server"]) -> None:
         dtls = self._dtls = DtlsEndpoint(self._certificate, role=role, send=self._send_raw)
-        dtls.on_closed = lambda: self._fail("closed by the server")
+        dtls.on_closed = lambda: self._fail(CLOSED_BY_PEER)
         data = self._data = DataChannels(
             dtls,
             on_message=self._observer.on_channel_data,
