@@ -591,7 +591,9 @@ def _shows(what: str, report: dict[str, Any], freq_hz: float, frames: int) -> bo
     if what == "tone":
         near = abs(report.get("freq_hz", 0.0) - freq_hz) <= 5.0
         return near and report["over_median_db"] >= 15.0
-    return report["kind"] == "video" and report["counters"] >= frames
+    if what == "pictures":  # of any source, with or without our counter
+        return bool(report["kind"] == "video" and report["frames"] >= frames)
+    return bool(report["kind"] == "video" and report["counters"] >= frames)
 
 
 def _describe(field: str, value: Any) -> dict[str, Any]:
