@@ -16,6 +16,7 @@ from livekit.protocol import models, rtc
 
 from app.protocol.answer import DownlinkAnswer, is_slot, section_mapping
 from app.protocol.sdp import SessionDescription
+from app.server.room.identifiers import fresh_ssrc
 from app.server.room.publication import Publication
 from app.server.room.slots import SlotTable
 from app.server.tracks.media import DownlinkMapping, Downtrack, ParticipantMedia
@@ -38,6 +39,8 @@ class TrackSettings:
 @dataclass
 class _Downlink:
     publication: Publication
+    ssrc: int
+    rtx_ssrc: int | None
     downtrack: Downtrack | None = None
     mapping: DownlinkMapping | None = None
 
@@ -65,6 +68,7 @@ class Subscriber:
         self._slots = SlotTable()
         self._downlinks: dict[str, _Downlink] = {}
         self._settings: dict[str, TrackSettings] = {}
+        self._had: set[str] = set()
         self._timing = _Timing()
         self._is_closed = False
 
@@ -77,7 +81,12 @@ class Subscriber:
         """Deliver this track from the next answer on. Idempotent."""
         if publication.sid in self._downlinks or self._is_closed:
             return
-        self._downlinks[publication.sid] = _Downlink(publication)
+        ssrc, rtx_ssrc = publication.ssrc, publication.rtx_ssrc
+        if publication.sid in self._had:
+            # A receiver remembers how far an SSRC has counted: a second subscription starts over.
+            ssrc, rtx_ssrc = fresh_ssrc(), fresh_ssrc() if rtx_ssrc is not None else None
+        self._had.add(publication.sid)
+        self._downlinks[publication.sid] = _Downlink(publication, ssrc, rtx_ssrc)
         self._slots.want(publication.sid, publication.kind)
         self._schedule()
 
@@ -123,8 +132,8 @@ class Subscriber:
                 track_sid=track_sid,
                 stream_id=publication.stream_id,
                 mime_type=publication.info.mime_type,
-                ssrc=publication.ssrc,
-                rtx_ssrc=publication.rtx_ssrc if mapping.rtx_payload_type is not None else None,
+                ssrc=downlink.ssrc,
+                rtx_ssrc=downlink.rtx_ssrc if mapping.rtx_payload_type is not None else None,
             )
             wanted = DownlinkMapping(
                 mapping.payload_type, mapping.rtx_payload_type, mapping.extensions
