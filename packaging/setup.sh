@@ -27,6 +27,14 @@ lanai_stamp() { # the lock and the interpreter; reading both is all a second sta
         | sha256sum | cut -d' ' -f1
 }
 
+lanai_apt_install() {
+    lanai_say "installing system packages: $*"
+    {
+        apt-get update -q &&
+            DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "$@"
+    } >&2
+}
+
 lanai_install_libraries() {
     command -v dpkg-query >/dev/null || {
         lanai_say "not a Debian system: if a library is missing, these are Debian's names:" $LANAI_LIBRARIES
@@ -47,11 +55,7 @@ lanai_install_libraries() {
         lanai_say "missing system libraries, install them as root:$missing"
         return 0
     fi
-    lanai_say "installing system libraries:$missing"
-    {
-        apt-get update -q &&
-            DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $missing
-    } >&2 || {
+    lanai_apt_install $missing || {
         lanai_say "the system libraries could not be installed; is there a network?"
         return 1
     }

@@ -19,21 +19,16 @@ from urllib.parse import urlencode
 from aiohttp import web
 
 HERE = Path(__file__).parent
-CLIENT = Path("node_modules/livekit-client/dist/livekit-client.umd.js")
-
-
-def find_client_script() -> Path | None:
-    """Where npm put livekit-client: LANAI_NODE_MODULES's parent, or the checkout."""
-    roots = [Path(os.environ.get("LANAI_NPM", ".")), HERE.parent.parent]
-    return next((root / CLIENT for root in roots if (root / CLIENT).is_file()), None)
+PACKAGE = HERE.parent.parent / "packaging" / "browser"
+CLIENT = PACKAGE / "node_modules" / "livekit-client" / "dist" / "livekit-client.umd.js"
 
 
 def missing_browser() -> str:
     """What keeps a browser test from running here, or an empty string."""
     if shutil.which("chromium") is None:
         return "chromium is not installed"
-    if find_client_script() is None:
-        return "npm's livekit-client is not installed (LANAI_NPM names the folder of node_modules)"
+    if not CLIENT.is_file():
+        return "npm's livekit-client is not installed (npm ci --prefix packaging/browser)"
     return ""
 
 
@@ -93,9 +88,7 @@ class BrowserPeer:
         return web.FileResponse(HERE / "browser_peer.html")
 
     async def _on_script(self, _: web.Request) -> web.FileResponse:
-        script = find_client_script()
-        assert script is not None
-        return web.FileResponse(script)
+        return web.FileResponse(CLIENT)
 
     async def _on_report(self, request: web.Request) -> web.Response:
         self._reports.put_nowait(json.loads(await request.text()))
