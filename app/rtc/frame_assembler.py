@@ -51,6 +51,8 @@ class FrameAssembler:
         self._missing: dict[int, _Missing] = {}
         self._next: int | None = None
         self._highest: int | None = None
+        # Up to here the frame at `_next` has no hole: a long frame is not walked for each packet.
+        self._walked = 0
         self.needs_keyframe = True
 
     @property
@@ -97,6 +99,7 @@ class FrameAssembler:
         self._waiting.clear()
         self._missing.clear()
         self._next = None
+        self._walked = 0
         self._highest = ext_seq - 1
         self.needs_keyframe = True
 
@@ -130,6 +133,7 @@ class FrameAssembler:
         for seq in [s for s in self._missing if s < limit]:
             del self._missing[seq]
         self._next = start
+        self._walked = 0
 
     def _keyframe_start(self) -> int | None:
         after = self._next if self._next is not None else -1
@@ -166,20 +170,22 @@ class FrameAssembler:
 
     def _frame_end(self, start: int) -> int | None:
         """Return the last packet of the frame that begins at `start`, if all of it is here."""
-        first = self._waiting.get(start)
-        if first is None:
-            return None
-        seq = start
-        while True:
-            packet = self._waiting.get(seq)
-            if packet is None:
-                return None
+        waiting = self._waiting
+        seq = max(start, self._walked)
+        packet = waiting.get(seq)
+        while packet is not None:
             if packet.marker or not packet.payload:
                 return seq
-            following = self._waiting.get(seq + 1)
-            if following is not None and following.ts_rtp != packet.ts_rtp:
+            following = waiting.get(seq + 1)
+            if following is None:
+                # The next packet may begin another frame: look from here again.
+                self._walked = seq
+                return None
+            if following.ts_rtp != packet.ts_rtp:
                 return seq
             seq += 1
+            packet = following
+        return None
 
     def _assemble(self, packets: list[_Packet]) -> EncodedVideoFrame | None:
         if not packets:

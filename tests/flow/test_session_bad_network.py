@@ -80,15 +80,16 @@ async def test_the_sender_repairs_what_the_uplink_loses(
     monkeypatch: pytest.MonkeyPatch, source: MediaSource
 ) -> None:
     up = replace(CAFE_WIFI, jitter_s=0.01)
-    async with serving() as server, joined(server.url, "bob") as (_, seen):
-        async with (
-            media_through(monkeypatch, server.rtc_port, up, PERFECT),
-            joined(server.url, "ada") as (ada, _w),
-        ):
-            sid, video = await publish_camera(ada)
-            source.play(None, video)
-            await eventually(lambda: len(seen.frames.get(sid, ())) >= 200)
-            assert sum(stats.resent_packets for stats in video.stats) > 5
+    async with (
+        serving() as server,
+        joined(server.url, "bob") as (_, seen),
+        media_through(monkeypatch, server.rtc_port, up, PERFECT),
+        joined(server.url, "ada") as (ada, _w),
+    ):
+        sid, video = await publish_camera(ada)
+        source.play(None, video)
+        await eventually(lambda: len(seen.frames.get(sid, ())) >= 200)
+        assert sum(stats.resent_packets for stats in video.stats) > 5
 
 
 async def test_sound_keeps_arriving_and_its_loss_is_known(
