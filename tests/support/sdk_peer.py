@@ -268,7 +268,7 @@ class _Child:
         from livekit import rtc
 
         self.rtc = rtc
-        self.room = rtc.Room()
+        self.room: Any = rtc.Room()
         self.events: list[dict[str, Any]] = []
         self.seen: set[int] = set()
         self.news = asyncio.Event()
@@ -411,7 +411,7 @@ class _Child:
         from app.media.capture.pattern import draw_counter
 
         rtc, loop = self.rtc, asyncio.get_running_loop()
-        planes = [np.full(width * height, yuv_of(tuple(colour))[0], np.uint8)]
+        planes = [np.full(width * height, yuv_of(colour)[0], np.uint8)]
         planes += [np.full(width * height // 4, value, np.uint8) for value in yuv_of(colour)[1:]]
         counter, next_s = 0, loop.time()
         while True:
@@ -482,10 +482,10 @@ class _Child:
         """Take texts and files of a topic into the inbox."""
         topic = request["topic"]
         self.room.register_text_stream_handler(
-            topic, lambda reader, who: self.keep(self._take_text(topic, reader, who)) and None
+            topic, lambda reader, who: self.keep(self._take_text(topic, reader, who))
         )
         self.room.register_byte_stream_handler(
-            topic, lambda reader, who: self.keep(self._take_file(topic, reader, who)) and None
+            topic, lambda reader, who: self.keep(self._take_file(topic, reader, who))
         )
 
     async def _take_text(self, topic: str, reader: Any, who: str) -> None:

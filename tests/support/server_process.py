@@ -30,6 +30,7 @@ class ServerProcess:
         self.url = ""
         self.rtc_port = 0
         self.status: int | None = None
+        self._was_killed = False
 
     async def __aenter__(self) -> Self:
         command = [sys.executable, str(ROOT / "main.py"), "serve"]
@@ -55,7 +56,9 @@ class ServerProcess:
                 ready = json.loads(await self._process.stdout.readline())
         except (TimeoutError, ValueError) as error:
             await self.stop()
-            raise AssertionError(f"the server did not start:\n{self.log}") from error
+            words = self.log
+            self._stderr.close()
+            raise AssertionError(f"the server did not start:\n{words}") from error
         self.url, self.rtc_port = ready["url"], ready["rtc_port"]
         return self
 
@@ -68,7 +71,7 @@ class ServerProcess:
         await self.stop()
         words = self.log
         self._stderr.close()
-        if error is None:
+        if error is None and not self._was_killed:
             assert self.status == 0, f"the server ended with {self.status}:\n{words}"
             assert "Traceback" not in words, words
 
@@ -104,6 +107,12 @@ class ServerProcess:
         assert process.returncode is not None
         self.status = process.returncode
         return self.status
+
+    def kill(self) -> None:
+        """End it without a goodbye."""
+        self._was_killed = True
+        assert self._process is not None
+        self._process.kill()
 
     async def end_stdin(self) -> int:
         """Close its stdin, as a parent does that dies, and return the exit status."""
