@@ -20,7 +20,6 @@ from enum import StrEnum
 from urllib.parse import SplitResult, parse_qs, quote, unquote, urlencode, urlsplit
 
 from app.protocol.errors import ProtocolError
-from app.protocol.token import peek_claims
 
 DEFAULT_PORT = 7880
 _MAX_LINK_CHARS = 16_384
@@ -203,6 +202,9 @@ def _is_room(room: str) -> bool:
 
 def _claims(token: str) -> dict[str, object] | None:
     """Read a token's payload without trusting it; None when it is no token."""
+    # Imported here: PyJWT brings cryptography along, and the first window need not wait for it.
+    from app.protocol.token import peek_claims
+
     try:
         return peek_claims(token)
     except ProtocolError:

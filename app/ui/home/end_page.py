@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
+from PySide6.QtGui import QGuiApplication, QResizeEvent
+from PySide6.QtWidgets import QHBoxLayout, QSpacerItem, QVBoxLayout, QWidget
 
 from app.engine.events import EndCause
 from app.runtime.errors import Reason
@@ -13,6 +13,8 @@ from app.ui.home.page_header import PageHeader
 from app.ui.home.words import ENDINGS, STEP_TEXT, Ending, Facts, NextStep, clock_duration, typeset
 from app.ui.theme import TypeStyle
 from app.ui.widgets import Button, Card, IconLabel, IconPlate, TextLabel
+
+_LOW_PX = 620
 
 
 class EndPage(QWidget):
@@ -35,7 +37,8 @@ class EndPage(QWidget):
         middle = Qt.AlignmentFlag.AlignHCenter
         self.plate = IconPlate("link-break", 96, tone="warn", round_=True, icon_px=44)
         column.addWidget(self.plate, 0, middle)
-        column.addSpacing(24)
+        self._gaps = [QSpacerItem(0, 24), QSpacerItem(0, 28), QSpacerItem(0, 32)]
+        column.addItem(self._gaps[0])
         self.title = TextLabel("", TypeStyle.DISPLAY)
         self.title.setObjectName("endTitle")
         column.addWidget(self.title, 0, middle)
@@ -50,7 +53,7 @@ class EndPage(QWidget):
         words.addWidget(self.text)
         words.addStretch(1)
         column.addLayout(words)
-        column.addSpacing(28)
+        column.addItem(self._gaps[1])
         buttons = QHBoxLayout()
         buttons.setSpacing(12)
         buttons.addStretch(1)
@@ -63,7 +66,7 @@ class EndPage(QWidget):
             buttons.addWidget(button)
         buttons.addStretch(1)
         column.addLayout(buttons)
-        column.addSpacing(32)
+        column.addItem(self._gaps[2])
         column.addWidget(self._make_tips(), 0, middle)
         column.addStretch(1)
         self.footer = StatusFooter()
@@ -94,6 +97,14 @@ class EndPage(QWidget):
             if lasted
             else ""
         )
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Draw closer together in a low window."""
+        super().resizeEvent(event)
+        low = event.size().height() < _LOW_PX
+        self.plate.set_side(*((56, 26) if low else (96, 44)))
+        for gap, (tight, airy) in zip(self._gaps, ((12, 24), (16, 28), (16, 32)), strict=True):
+            gap.changeSize(0, tight if low else airy)
 
     def focus_first(self) -> None:
         """Give the focus to the main button; the page must be in front."""

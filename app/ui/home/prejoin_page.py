@@ -83,6 +83,7 @@ class PrejoinPage(QWidget):
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         scroll.viewport().setAutoFillBackground(False)
         scroll.setWidget(content)
+        self._scroll = scroll
         column.addWidget(scroll, 1)
         self._columns = QBoxLayout(QBoxLayout.Direction.LeftToRight, content)
         self._columns.addWidget(self._make_left(), 1, Qt.AlignmentFlag.AlignVCenter)
@@ -181,6 +182,7 @@ class PrejoinPage(QWidget):
         asks = self._passcode_box.isVisibleTo(self) and self.name_field.text().strip()
         field = self.passcode_field if asks else self.name_field
         field.setFocus(Qt.FocusReason.OtherFocusReason)
+        self._scroll.ensureWidgetVisible(field)
 
     # -- building ------------------------------------------------------------------------------
 
@@ -391,11 +393,12 @@ class PrejoinPage(QWidget):
         self._form.setMaximumWidth(16_777_215 if narrow else form_px)
         room_px = self.width() - 2 * edge - (0 if narrow else form_px + gap)
         high_px = max(160, self.height() - 56 - 2 * 24 - 16 - 62)
-        if narrow:
-            # The form comes underneath: leave it room.
-            high_px = max(160, self.height() * 2 // 5)
         preview_px = max(240, min(room_px, 960, round(high_px * 16 / 9)))
-        self.preview.setFixedHeight(round(preview_px * 9 / 16))
+        if narrow:
+            # The form comes underneath: leave it room, and use the whole width.
+            preview_px = room_px
+        wide_px = round(preview_px * 9 / 16)
+        self.preview.setFixedHeight(min(wide_px, self.height() * 2 // 5) if narrow else wide_px)
         self._left.setMaximumWidth(preview_px)
         # Both columns together stand in the middle.
         used = preview_px + (0 if narrow else form_px + gap)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
+from PySide6.QtCore import QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QFontMetrics, QImage, QPainter, QPaintEvent, QResizeEvent
 from PySide6.QtWidgets import QAbstractButton, QHBoxLayout, QSizePolicy, QWidget
 
@@ -229,13 +229,18 @@ class Preview(QWidget):
 
     def _paint_nobody(self, painter: QPainter, box: QRectF) -> None:
         paint_placeholder(painter, box, _RADIUS, self._name)
-        side = min(112.0, max(36.0, box.height() * 0.3))
-        middle = QPointF(box.center().x(), box.center().y() - 28)
-        disc = QRectF(middle.x() - side / 2, middle.y() - side / 2, side, side)
+        # What is left above the round buttons.
+        room = box.height() - _DISC_PX - 18
+        side = min(112.0, max(36.0, room * 0.36))
+        has_words = room >= side + 62
+        top = box.top() + (room - side - (34 if has_words else 0)) / 2 + (14 if has_words else 4)
+        disc = QRectF(box.center().x() - side / 2, top, side, side)
         if self._name:
             paint_avatar(painter, disc, self._name, self._name)
         else:
             paint_icon(painter, disc, "user", color("on_video"))
+        if not has_words:
+            return
         if self._camera_on and not self._message:
             text = "Starting your camera\u2026"
         else:

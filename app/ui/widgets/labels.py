@@ -143,6 +143,11 @@ class IconPlate(QWidget):
         self._icon_px = icon_px or round(size_px * 0.5)
         self.setFixedSize(size_px, size_px)
 
+    def set_side(self, side_px: int, icon_px: int) -> None:
+        """Become larger or smaller."""
+        self._icon_px = icon_px
+        self.setFixedSize(side_px, side_px)
+
     def set_icon(self, icon: str, tone: str) -> None:
         """Show another icon and tone: accent, warn, danger, agent, neutral."""
         self._icon, self._tone = icon, tone

@@ -257,6 +257,9 @@ def test_the_end_page_fits_every_window(open_window: Open, size: tuple[int, int]
     tops = [(top, top + height) for _, top, _, height in boxes]
     assert all(end <= start for (_, end), (start, _) in itertools.pairwise(tops))
     assert tops[-1][1] <= size[1] - 40
+    _, top, _, height = window.box("endDetails")
+    assert top + height <= tops[-1][1]
+    assert height == 32
 
 
 @pytest.mark.parametrize("why", [*EndCause, *Reason])
