@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import statistics
 import subprocess
 import sys
 import time
@@ -73,7 +74,8 @@ peak = tone_peak(sound)
 print(json.dumps({
     "freq_hz": peak.freq_hz, "over_median_db": peak.over_median_db, "level_db": level_db(sound),
     "blocks": len(heard), "lacking": output.lacking_samples, "dropped": recorder.dropped_samples,
-    "unmatched_blocks": getattr(processor, "dropped", 0),
+    "unmatched_blocks": [getattr(processor, "dropped", 0), getattr(processor, "lacking", 0)],
+    "interruptions": [output.interruptions, recorder.interruptions],
     "by_second_db": [round(level_db(np.concatenate(heard[n : n + 100]))) for n in range(0, 800, 100)],
     "speakers": sum(d.kind == "speaker" for d in devices),
     "threads": [t.name for t in threading.enumerate() if t.name.startswith("media-")],
@@ -151,4 +153,8 @@ def test_a_tone_comes_back_from_speaker_to_microphone(pulse: dict[str, str]) -> 
 def test_what_the_speaker_plays_is_taken_out_of_the_microphone(pulse: dict[str, str]) -> None:
     plain, cancelled = run(pulse, "plain"), run(pulse, "cancel")
 
-    assert plain["level_db"] - cancelled["level_db"] >= 25
+    # The median second: on a busy machine a device may stumble, and the canceller starts anew.
+    assert (
+        statistics.median(plain["by_second_db"]) - statistics.median(cancelled["by_second_db"])
+        >= 25
+    )

@@ -48,6 +48,7 @@ class MicrophoneInput:
         self._rate_hz = SAMPLE_RATE_HZ
         self._ring = PcmRing(int(SAMPLE_RATE_HZ * CAPACITY_S), 1)
         self._arrived = threading.Event()
+        self.interruptions = 0  # blocks that PortAudio says were not seamless
         self._thread = MediaThread("microphone", self._run)
 
     @property
@@ -94,7 +95,9 @@ class MicrophoneInput:
 
     def _on_recorded(self, data: Pcm, frames: int, time_info: Any, status: Any) -> None:
         """PortAudio's thread: copy, wake our thread, nothing else."""
-        del frames, time_info, status
+        del frames, time_info
+        if status:
+            self.interruptions += 1
         self._ring.write(data)
         self._arrived.set()
 

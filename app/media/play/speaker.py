@@ -81,6 +81,7 @@ class SpeakerOutput:
         self._rate_hz = SAMPLE_RATE_HZ
         self._ring = PcmRing(SAMPLE_RATE_HZ, CHANNELS)
         self._hungry = threading.Event()
+        self.interruptions = 0  # blocks that PortAudio says were not seamless
         self._thread = MediaThread("speaker", self._feed)
 
     @property
@@ -130,7 +131,9 @@ class SpeakerOutput:
 
     def _on_wanted(self, out: Pcm, frames: int, time_info: Any, status: Any) -> None:
         """PortAudio's thread: copy, wake the feeder, nothing else."""
-        del frames, time_info, status
+        del frames, time_info
+        if status:
+            self.interruptions += 1
         self._ring.read_into(out)
         self._hungry.set()
 

@@ -73,6 +73,7 @@ class WebRtcProcessor:
         )
         self._played: DropOldestMailbox[Pcm] = DropOldestMailbox(PLAYED_CAPACITY_BLOCKS)
         self._dropped_late = 0
+        self.lacking = 0  # captured blocks for which no played one was known yet
         self._least_waiting: int | None = None
         self._since_trim = 0
         self._silence = np.zeros(BLOCK_SAMPLES, np.int16)
@@ -94,6 +95,7 @@ class WebRtcProcessor:
             raise ValueError(f"{near.size} samples are no 10 ms of one channel")
         self._trim()
         played = self._played.take()
+        self.lacking += played is None
         clean = self._module.process(near, self._silence if played is None else played)
         return clean.reshape(-1, 1)
 
