@@ -1,6 +1,6 @@
 """What nine 720p people cost the window, without a network: run it in its own process.
 
-`python tests/bench/ui/paint_nine.py [SECONDS]` decodes nine VP8 streams of 1280x720 at 30 fps with
+`python -m tests.bench.ui.paint_nine [SECONDS]` decodes nine VP8 streams of 1280x720 at 30 fps with
 the decode pool, scales them to 374x210 tiles and paints them in the real meeting page, offscreen.
 It prints one JSON object: own CPU per painted frame in milliseconds (user + system of the whole
 process), the share of the Qt thread, and the stall of the Qt thread: its own CPU time between
