@@ -176,6 +176,8 @@ class RemoteTrackPublication(TrackPublication):
         super().__init__(owned_info)
         self._participant_sid = participant_sid
         self._requests = requests
+        self._wanted: bool | None = None
+        self._has_settings = False
         self._disabled = False
         self._quality: lk.VideoQuality | None = None
         self._size = (0, 0)
@@ -197,6 +199,7 @@ class RemoteTrackPublication(TrackPublication):
 
     def set_subscribed(self, subscribed: bool) -> None:
         """Ask for the track, or give it up; events follow."""
+        self._wanted = subscribed
         self._requests.set_subscribed(self._participant_sid, [self.sid], subscribed)
 
     def set_video_quality(self, quality: VideoQuality | int) -> None:
@@ -223,7 +226,15 @@ class RemoteTrackPublication(TrackPublication):
         self._disabled = not enabled
         self._send_settings()
 
+    def repeat_requests(self) -> None:
+        """Ask again for what was asked before: the server has forgotten it after a rejoin."""
+        if self._wanted is not None:
+            self._requests.set_subscribed(self._participant_sid, [self.sid], self._wanted)
+        if self._has_settings:
+            self._send_settings()
+
     def _send_settings(self) -> None:
+        self._has_settings = True
         self._requests.set_track_settings(
             [self.sid],
             disabled=self._disabled,

@@ -390,6 +390,9 @@ class Room(EventEmitter[EventTypes]):
         for identity in [i for i in self._remote_participants if i not in present]:
             self._remove_participant(identity, DisconnectReason.UNKNOWN_REASON)
         self.on_update(join.other_participants)
+        for participant in self._remote_participants.values():
+            for publication in participant.track_publications.values():
+                publication.repeat_requests()
 
     def on_update(self, participants: Sequence[lk.ParticipantInfo]) -> None:
         """Take over what changed about people."""
