@@ -44,6 +44,7 @@ from app.runtime.errors import Reason, WorldError
 from app.runtime.paths import Paths
 from app.runtime.settings import Recent, Recents, SettingsStore
 from app.ui.bridge import Bridge
+from app.ui.collector import Collector
 from app.ui.home.connecting_page import ConnectingPage
 from app.ui.home.destination import Destination, HostPlan, Wishes
 from app.ui.home.dialogs import ask_host_options, ask_name, show_how_it_works, show_theme_menu
@@ -103,6 +104,7 @@ class Desktop(QObject):
         self._apply_theme()
         self.engine = engine or EngineClient(self.settings.current, generated=options.generated)
         self.bridge = bridge or Bridge(self.engine, self)
+        self._collector = Collector(self)
         self.server: HostedServer | None = None
         self.meeting_page: MeetingPage | None = None
         self.window = MainWindow(options.paths.config / "window.json")
@@ -133,6 +135,8 @@ class Desktop(QObject):
     async def start(self) -> None:
         """Wait for the first picture, start the engine, do what the options ask."""
         await self._first_picture()
+        # From here on other threads allocate, and must not be the ones that collect.
+        self._collector.start()
         self.engine.start()
         self._network_timer.start()
         self._look_at_network()
@@ -150,6 +154,7 @@ class Desktop(QObject):
         await self.bridge.aclose()
         await self.engine.aclose()
         await self._stop_server()
+        self._collector.stop()
         self.window.close_for_good()
         self.closed.set()
 
@@ -452,7 +457,6 @@ class Desktop(QObject):
         from app.ui.meeting_window import MeetingPage
 
         self._drop_meeting_page()
-        self.engine.settings = self.settings.current
         page = MeetingPage(self.engine, self.bridge)
         page.leaveRequested.connect(self.leave)
         page.inviteRequested.connect(self.show_invite)
@@ -692,7 +696,7 @@ class Desktop(QObject):
         self.start_page.set_recents(())
 
     def _save(self, **changes: str | bool | int) -> None:
-        self.settings.update(**changes)
+        self.engine.settings = self.settings.update(**changes)
 
     def _look_at_network(self) -> None:
         from app.host.network import lan_address
