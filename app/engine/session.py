@@ -58,6 +58,7 @@ LOSSY = "_lossy"
 RELIABLE_BUFFER_BYTES = 2 << 20
 LOSSY_BUFFER_BYTES = 64 << 10
 CHANNEL_TIMEOUT_S = 15.0
+REJOIN_PATIENCE_S = 15.0
 
 Sender = AudioRtpSender | VideoRtpSender
 Receiver = AudioRtpReceiver | VideoRtpReceiver
@@ -101,6 +102,8 @@ class Session:
         self._is_closed = False
         self._is_rejoining = False
         self._rejoins = 0
+        self._closers = TaskOwner("session-connections")
+        self._closing: set[asyncio.Task[None]] = set()
         self._publications: dict[str, _Publication] = {}
         self._receivers: dict[str, tuple[DownlinkTrack, Receiver, MediaRouter]] = {}
         self._permission: lk_rtc.SubscriptionPermission | None = None
@@ -118,7 +121,7 @@ class Session:
     @property
     def is_connected(self) -> bool:
         """Whether signalling and media are up (False while rejoining)."""
-        return self._ready.is_set()
+        return self._ready.is_set() and not self._is_closed
 
     @property
     def is_v1(self) -> bool:
@@ -167,9 +170,11 @@ class Session:
     async def close(self) -> None:
         """Leave and release everything; `on_disconnected` is not called. Idempotent."""
         self._is_closed = True
-        self._ready.clear()
+        # Whoever waits for the connection to come back learns that it will not.
+        self._ready.set()
         await self._tasks.close()
         await self._release()
+        await asyncio.gather(*self._closing)
         for publication in self._publications.values():
             publication.sender.close()
         self._publications.clear()
@@ -182,7 +187,11 @@ class Session:
         for sid in list(self._receivers):
             self._close_receiver(sid)
         if connection is not None:
-            await connection.close()
+            # Its own task: whoever waits here may be cancelled, the sockets close all the same.
+            task = spawn(connection.close(), name="close", owner=self._closers)
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
+            await asyncio.shield(task)
 
     def retry_now(self) -> None:
         """Cut the current wait between two rejoin attempts short."""
@@ -237,6 +246,9 @@ class Session:
         if self._permission is not None:
             connection.send(lk_rtc.SignalRequest(subscription_permission=self._permission))
         for old_sid, publication in list(self._publications.items()):
+            if old_sid not in self._publications:
+                continue
+            was_muted = publication.request.muted
             try:
                 track = await connection.publish(publication.request, publication.uplink)
             except WorldError as error:
@@ -245,9 +257,14 @@ class Session:
                 self._forget(old_sid)
                 self._observer.on_local_unpublished(old_sid)
                 continue
+            if self._publications.pop(old_sid, None) is None:
+                # Unpublished meanwhile, under the old name.
+                connection.forget_uplink(publication.uplink.cid)
+                continue
             publication.track = track
-            self._publications.pop(old_sid, None)
             self._publications[track.sid] = publication
+            if publication.request.muted != was_muted:
+                self.set_muted(track.sid, publication.request.muted)
             self._observer.on_local_republished(old_sid, track)
 
     def _end(self, reason: lk_models.DisconnectReason, detail: str) -> None:
@@ -255,7 +272,7 @@ class Session:
         if self._is_closed:
             return
         self._is_closed = True
-        self._ready.clear()
+        self._ready.set()
         self._hurry.set()
         for publication in self._publications.values():
             publication.sender.close()
@@ -267,6 +284,16 @@ class Session:
         if self._connection is None or self._is_closed:
             raise WorldError(Reason.NO_ROUTE, retry=not self._is_closed, detail="not connected")
         return self._connection
+
+    async def _settled_connection(self) -> Connection:
+        """Return the connection; while rejoining, wait for the new one."""
+        if self._is_rejoining and not self._is_closed:
+            try:
+                async with asyncio.timeout(REJOIN_PATIENCE_S):
+                    await self._ready.wait()
+            except TimeoutError as error:
+                raise WorldError(Reason.NO_ROUTE, retry=True, detail="rejoining") from error
+        return self._require_connection()
 
     # --- publishing --------------------------------------------------------------------------
 
@@ -281,7 +308,7 @@ class Session:
 
         `request.cid` is filled when empty. Several layers need the rids q, h, f, lowest first.
         """
-        connection = self._require_connection()
+        connection = await self._settled_connection()
         is_audio = request.type == lk_models.TrackType.AUDIO
         request.cid = request.cid or f"LN_{secrets.token_hex(8)}"
         if is_audio:
@@ -433,7 +460,7 @@ class Session:
         attributes: Mapping[str, str] | None = None,
     ) -> None:
         """Change what people see of us; raises `WorldError(DENIED)` when the server refuses."""
-        connection = self._require_connection()
+        connection = await self._settled_connection()
         request = lk_rtc.UpdateParticipantMetadata(
             name=name, metadata=metadata, attributes=attributes or {}
         )

@@ -98,9 +98,7 @@ class SessionObserver(Protocol):
     ) -> None:
         """Report whether we may subscribe to a track."""
 
-    def on_subscription_failed(
-        self, track_sid: str, error: lk_models.SubscriptionError
-    ) -> None:
+    def on_subscription_failed(self, track_sid: str, error: lk_models.SubscriptionError) -> None:
         """Report that a subscription cannot be served."""
 
     def on_subscribed_quality(self, update: lk_rtc.SubscribedQualityUpdate) -> None:
