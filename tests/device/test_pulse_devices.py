@@ -76,7 +76,9 @@ print(json.dumps({
     "blocks": len(heard), "lacking": output.lacking_samples, "dropped": recorder.dropped_samples,
     "unmatched_blocks": [getattr(processor, "dropped", 0), getattr(processor, "lacking", 0)],
     "interruptions": [output.interruptions, recorder.interruptions],
-    "by_second_db": [round(level_db(np.concatenate(heard[n : n + 100]))) for n in range(0, 800, 100)],
+    "by_second_db": [
+        round(level_db(np.concatenate(heard[n : n + 100]))) for n in range(0, 800, 100)
+    ],
     "speakers": sum(d.kind == "speaker" for d in devices),
     "threads": [t.name for t in threading.enumerate() if t.name.startswith("media-")],
 }))
