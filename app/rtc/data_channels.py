@@ -29,6 +29,7 @@ MAX_SEND_BYTES = 64_000
 # first) make one lost packet cost a second. dcSCTP in libwebrtc starts at 500 ms and goes
 # down to 400 ms. Delete when aiortc makes them configurable, or with our own SCTP core.
 rtcsctptransport.SCTP_RTO_INITIAL = 0.5
+rtcsctptransport.SCTP_MAX_INIT_RETRANS = 40
 rtcsctptransport.SCTP_RTO_MIN = 0.4  # type: ignore[assignment]  # declared as an int by accident
 
 
