@@ -100,7 +100,7 @@ class SfuService:
 
     async def stop(self) -> None:
         """Send everybody away, deliver what is queued for a moment, release the ports."""
-        self.rooms.close_all()
+        await self.rooms.close_all(drain_s=DRAIN_S)
         if self._runner is not None:
             await self._runner.cleanup()
         await self._webhooks.close(drain_s=DRAIN_S)

@@ -222,6 +222,17 @@ async def test_a_taken_port_is_one_clear_line_and_status_two() -> None:
     assert "Traceback" not in words
 
 
+async def test_a_server_that_stops_says_so_to_everybody(
+    server: ServerProcess, alice: SdkPeer, bob: SdkPeer
+) -> None:
+    for peer in (alice, bob):
+        await peer.connect(server.url, token_for(peer.identity))
+    assert await server.stop() == 0
+    for peer in (alice, bob):
+        await peer.wait_event("disconnected", reason=3)  # SERVER_SHUTDOWN
+        assert not [e for e in await peer.call("events") if e["event"] == "reconnecting"]
+
+
 async def test_the_server_ends_with_its_parent() -> None:
     async with ServerProcess(config={"bind": ["127.0.0.1"]}) as server:
         assert await server.end_stdin() == 0

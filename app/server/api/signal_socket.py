@@ -46,6 +46,7 @@ class SignalConnection:
         self._queued_bytes = 0
         self._wake = asyncio.Event()
         self._is_closing = False
+        self._closed = asyncio.Event()
 
     def send(self, response: rtc.SignalResponse) -> None:
         """Queue one message; a client that does not read is cut off."""
@@ -65,6 +66,10 @@ class SignalConnection:
         self._is_closing = True
         self._wake.set()
 
+    async def wait_closed(self) -> None:
+        """Return when everything is sent and the client has closed its side."""
+        await self._closed.wait()
+
     async def run(self) -> None:
         """Write until closed; ends quietly when the client is gone."""
         try:
@@ -83,6 +88,8 @@ class SignalConnection:
                 await self._wake.wait()
         except ConnectionError:
             self._is_closing = True
+        finally:
+            self._closed.set()
 
 
 class SignalSocket:

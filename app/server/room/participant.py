@@ -7,6 +7,7 @@ they do comes down as method calls of the room. Lives on the server's loop.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -39,6 +40,8 @@ JOIN_TIMEOUT_S = 60.0
 SIGNAL_GRACE_S = 5.0
 # A client that leaves closes its media at once; its `leave` may arrive a moment later.
 GOODBYE_GRACE_S = 1.0
+# A `leave` must not be overtaken by the end of the media: the client would take that for a loss.
+FAREWELL_S = 0.5
 EARLY_DATA_BYTES = 100_000
 
 Reasons = models.DisconnectReason
@@ -53,6 +56,9 @@ class SignalSink(Protocol):
 
     def close(self) -> None:
         """Send what is queued, then close the socket."""
+
+    async def wait_closed(self) -> None:
+        """Return when the socket is closed."""
 
 
 class RoomEvents(Protocol):
@@ -221,6 +227,13 @@ class Participant(TransportObserver):
         self.info.state = States.DISCONNECTED
         self.info.disconnect_reason = reason  # type: ignore[assignment]  # enums are ints
         self.bump()
+
+    async def close_transport(self) -> None:
+        """Close the connection once the client knows why."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FAREWELL_S):
+                await self.sink.wait_closed()
+        await self.transport.close()
 
     # --- up from the socket
 

@@ -11,7 +11,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import structlog
@@ -70,6 +70,7 @@ class RoomServices:
     reports: RoomReports
     refresh_token: Callable[[Claims, models.ParticipantInfo], str]
     tasks: TaskOwner
+    closing: set[asyncio.Task[None]] = field(default_factory=set)
 
 
 class Room:
@@ -187,7 +188,10 @@ class Room:
         self._services.reports.participant_left(
             self.snapshot(), participant.snapshot(), was_active=participant.was_active
         )
-        spawn(participant.transport.close(), name="close-transport", owner=self._services.tasks)
+        services = self._services
+        closing = spawn(participant.close_transport(), name="close", owner=services.tasks)
+        services.closing.add(closing)
+        closing.add_done_callback(services.closing.discard)
         self._schedule_room_update()
         log.info(
             "participant left",

@@ -61,10 +61,13 @@ class Rooms:
         room.close(reason)
         return facts
 
-    def close_all(self) -> None:
-        """End every room: the server stops."""
+    async def close_all(self, *, drain_s: float) -> None:
+        """End every room and wait until everybody knows: the server stops."""
         for name in list(self._rooms):
             self.close_room(name, Reasons.SERVER_SHUTDOWN)
+        closing = set(self._services.closing)
+        if closing:
+            await asyncio.wait(closing, timeout=drain_s)
 
     async def _watch(self) -> None:
         loop = asyncio.get_running_loop()
