@@ -21,6 +21,7 @@ from PySide6.QtGui import (
     QPaintEvent,
     QPixmap,
     QResizeEvent,
+    QShowEvent,
 )
 from PySide6.QtWidgets import QAbstractButton, QWidget
 
@@ -132,8 +133,6 @@ class VideoTile(QAbstractButton):
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
         self.customContextMenuRequested.connect(self._on_context_menu)
-        # A floating tile lies over another picture: its corners show what is behind.
-        self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent, not floating)
         self._pin_button = self._corner_button("push-pin", f"tilePin_{person.identity}")
         self._more_button = self._corner_button(
             "dots-three-vertical", f"tileMore_{person.identity}"
@@ -282,11 +281,11 @@ class VideoTile(QAbstractButton):
         """Picture or avatar, then what lies over it."""
         painter = QPainter(self)
         box = QRectF(self.rect())
-        if not self._floating:
-            painter.fillRect(self.rect(), color("stage"))
         if self._image is not None:
             self._paint_picture(painter, box, self._image)
         else:
+            if not self._floating:
+                painter.fillRect(self.rect(), color("stage"))
             self._paint_without_picture(painter, box)
         self._paint_over(painter, box)
         painter.end()
@@ -374,6 +373,25 @@ class VideoTile(QAbstractButton):
     # -- input ------------------------------------------------------------------------------
 
     _focus_shown = False
+
+    def _claim_all_pixels(self) -> None:
+        """Spare Qt the painting of the stage under every frame.
+
+        Fusion takes this attribute from every button that it polishes. A floating tile lies
+        over another picture: its corners show what is behind.
+        """
+        self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent, not self._floating)
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Polished by now: claim the pixels."""
+        super().showEvent(event)
+        self._claim_all_pixels()
+
+    def changeEvent(self, event: QEvent) -> None:
+        """A new style sheet polishes again."""
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.StyleChange:
+            self._claim_all_pixels()
 
     def enterEvent(self, event: QEnterEvent) -> None:
         """Show the corner buttons."""

@@ -286,6 +286,16 @@ def test_both_themes_paint_the_stage_in_their_colour(meeting: Meeting) -> None:
         theme.choose(ThemeChoice.DARK)
 
 
+def test_a_frame_repaints_its_tile_alone(meeting: Meeting) -> None:
+    opaque = Qt.WidgetAttribute.WA_OpaquePaintEvent
+    assert meeting.tile("mia-2").testAttribute(opaque)
+    try:
+        theme.choose(ThemeChoice.LIGHT)
+        assert meeting.tile("mia-2").testAttribute(opaque)
+    finally:
+        theme.choose(ThemeChoice.DARK)
+
+
 def test_the_end_gives_every_slot_back(meeting: Meeting) -> None:
     meeting.page.close_meeting()
     assert meeting.engine.open_slots == []
