@@ -76,7 +76,7 @@ class Reception:
         elif ext_seq > highest:
             if ext_seq - highest <= _MAX_HOLE and len(self._missing) < _MAX_MISSING:
                 for hole in range(highest + 1, ext_seq):
-                    self._missing[hole] = [now_s, 0.0, 0.0]
+                    self._missing[hole] = [now_s, 0.0, float("-inf")]
             self.highest = ext_seq
         elif self._missing.pop(ext_seq, None) is None:
             if ext_seq >= self._base:
