@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from livekit.protocol import models as lk
@@ -20,6 +21,26 @@ from app.engine.session import (
 from app.protocol.rtp.encoded import AudioPacket, EncodedVideoFrame
 from app.rtc.stats import ReceiverStats, SenderStats, SessionStats, TransportStats
 from app.runtime.errors import WorldError
+
+DEADLINE_S = 30.0
+
+
+class Arrivals:
+    """Wakes a test whenever something has arrived."""
+
+    def __init__(self) -> None:
+        self._news = asyncio.Event()
+
+    def note(self) -> None:
+        self._news.set()
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        """Wait until `condition` holds."""
+        async with asyncio.timeout(DEADLINE_S):
+            while not condition():
+                self._news.clear()
+                await self._news.wait()
+
 
 ALL_PERMISSIONS = lk.ParticipantPermission(
     can_subscribe=True, can_publish=True, can_publish_data=True, can_update_metadata=True
@@ -81,6 +102,7 @@ class FakeAudioSender(AudioRtpSender):
 
     def __init__(self) -> None:
         self.sent: list[tuple[bytes, int, int | None, bool]] = []
+        self.arrivals = Arrivals()
 
     @property
     def stats(self) -> SenderStats:
@@ -90,6 +112,7 @@ class FakeAudioSender(AudioRtpSender):
         self, payload: bytes, ts_rtp: int, *, level_dbov: int | None = None, marker: bool = False
     ) -> None:
         self.sent.append((payload, ts_rtp, level_dbov, marker))
+        self.arrivals.note()
 
 
 class FakeVideoSender(VideoRtpSender):
@@ -97,6 +120,7 @@ class FakeVideoSender(VideoRtpSender):
 
     def __init__(self) -> None:
         self.sent: list[tuple[int, EncodedVideoFrame]] = []
+        self.arrivals = Arrivals()
         self.on_keyframe_request = None
         self.on_target_bitrate = None
 
@@ -106,6 +130,7 @@ class FakeVideoSender(VideoRtpSender):
 
     def send(self, layer: int, frame: EncodedVideoFrame) -> None:
         self.sent.append((layer, frame))
+        self.arrivals.note()
 
 
 class FakeSession:
