@@ -76,10 +76,11 @@ def _to_frame(data: Bytes, width: int, height: int, layout: str) -> av.VideoFram
         end = start + stride * rows
         whole = _rows(frame, index)
         whole[:rows, :stride] = flat[start:end].reshape(rows, stride)
-        # Chroma samples of odd edges average two pixels: repeat the last ones.
-        pixel = stride // width if len(frame.planes) == 1 else 1
-        if whole.shape[1] > stride:
-            whole[:rows, stride : stride + pixel] = whole[:rows, stride - pixel : stride]
+        # Scaling chroma reads beyond the edges: repeat the last pixels there.
+        sample_bytes = _PLANES[layout][index][2]
+        beyond = (whole.shape[1] - stride) // sample_bytes
+        edge = whole[:rows, stride - sample_bytes : stride]
+        whole[:rows, stride : stride + beyond * sample_bytes] = np.tile(edge, (1, beyond))
         whole[rows:] = whole[rows - 1]
         start = end
     return frame
