@@ -21,7 +21,12 @@ from typing import TYPE_CHECKING
 
 import structlog
 from PySide6.QtCore import QObject, Qt, QTimer, QUrl, Signal
-from PySide6.QtGui import QDesktopServices, QGuiApplication
+from PySide6.QtGui import (
+    QAccessible,
+    QAccessibleAnnouncementEvent,
+    QDesktopServices,
+    QGuiApplication,
+)
 from PySide6.QtWidgets import QApplication, QWidget
 
 from app.engine.client import EngineClient, GeneratedMedia, JoinSpec, RoomLookup
@@ -161,17 +166,17 @@ class Desktop(QObject):
     def request_quit(self) -> None:
         """Quit, after asking when others would lose their meeting."""
         others = self._others_here()
-        if self.server is not None and self.server.room is not None and others:
-            people = "1 person" if others == 1 else f"{others} people"
-            ask(
-                self.window.pages,
-                "Quit Lanai?",
-                f"This computer hosts the meeting. Quitting ends it for {people}.",
-                "End and quit",
-                self.closed.set,
-            )
-        else:
+        if self._running_room() is None or others == 0:
             self.closed.set()
+            return
+        people = {None: "everybody in it", 1: "1 person"}.get(others, f"{others} people")
+        ask(
+            self.window.pages,
+            "Quit Lanai?",
+            f"This computer hosts the meeting. Quitting ends it for {people}.",
+            "End and quit",
+            self.closed.set,
+        )
 
     async def _first_picture(self) -> None:
         if self.window.painted:
@@ -191,9 +196,7 @@ class Desktop(QObject):
         start.joinRequested.connect(self.show_prejoin)
         start.hostRequested.connect(lambda: self.show_prejoin(Destination(host=self._host_plan())))
         start.hostOptionsRequested.connect(self._ask_host_options)
-        start.hostAgainRequested.connect(
-            lambda room: self.show_prejoin(Destination(host=replace(self._host_plan(), room=room)))
-        )
+        start.hostAgainRequested.connect(self._host_again)
         start.profileRequested.connect(self._ask_name)
         start.settingsRequested.connect(self._open_settings)
         start.howItWorksRequested.connect(lambda: show_how_it_works(self.window.pages))
@@ -316,6 +319,14 @@ class Desktop(QObject):
             on_error=lambda error: self.prejoin_page.show_problem(DeviceFailed(kind, error.reason)),
         )
 
+    def _wished_devices(self) -> dict[DeviceKind, str]:
+        current = self.settings.current
+        return {
+            DeviceKind.MICROPHONE: current.microphone_id,
+            DeviceKind.CAMERA: current.camera_id,
+            DeviceKind.SPEAKER: current.speaker_id,
+        }
+
     def _on_test_failed(self, error: WorldError) -> None:
         self.prejoin_page.show_problem(DeviceFailed(DeviceKind.SPEAKER, error.reason))
 
@@ -340,7 +351,17 @@ class Desktop(QObject):
         self._save(
             name=wishes.name, mic_on_at_join=wishes.mic_on, camera_on_at_join=wishes.camera_on
         )
-        self._enter_with(wishes)
+        running, plan = self._running_room(), self._destination.host
+        if running is None or plan is None or _is_same(running, plan):
+            self._enter_with(wishes)
+            return
+        ask(
+            self.window.pages,
+            "End the other meeting?",
+            typeset(f'"{running.room}" still runs on this computer. Starting another one ends it.'),
+            "End it and start",
+            lambda: self._enter_with(wishes),
+        )
 
     def _enter_with(self, wishes: Wishes, *, until_free: bool = False) -> None:
         self._attempt += 1
@@ -403,7 +424,7 @@ class Desktop(QObject):
 
         if self.server is not None:
             room = self.server.room
-            if room is not None and (room.room, room.passcode) == (plan.room, plan.passcode):
+            if room is not None and _is_same(room, plan):
                 return room
             await self._stop_server()
         server = HostedServer(
@@ -515,10 +536,11 @@ class Desktop(QObject):
         facts = Facts(self._destination.room, self._host_name, self._destination.address)
         self._toast("command", ending.title, facts.fill(ending.text), "warn")
 
-    def _others_here(self) -> int:
+    def _others_here(self) -> int | None:
+        """How many others are in the meeting; None when this person is not in it."""
         page = self.meeting_page
         if page is None or self.window.pages.currentWidget() is not page:
-            return 0
+            return None
         return len(page.roster.others)
 
     # -- what the engine says ------------------------------------------------------------------
@@ -532,7 +554,7 @@ class Desktop(QObject):
             case MeetingEnded():
                 self._on_ended(event)
             case DevicesChanged():
-                self.prejoin_page.set_devices(event)
+                self.prejoin_page.set_devices(event, self._wished_devices())
                 kinds = {device.kind for device in event.devices}
                 self.start_page.footer.set_devices(
                     (DeviceKind.MICROPHONE in kinds, DeviceKind.CAMERA in kinds), _version()
@@ -614,6 +636,9 @@ class Desktop(QObject):
         self.end_page.show_end(why, facts, "\n".join(lines))
         self._show(self.end_page)
         self.end_page.focus_first()
+        if QAccessible.isActive():
+            words = f"{self.end_page.title.text()}. {self.end_page.text.text()}"
+            QAccessible.updateAccessibility(QAccessibleAnnouncementEvent(self.end_page, words))
         self._look_at_network()
 
     def _on_step(self, step: NextStep) -> None:
@@ -660,6 +685,15 @@ class Desktop(QObject):
         current = self.settings.current
         room = f"{current.name}'s meeting" if current.name else "My meeting"
         return HostPlan(room, on_network=current.host_on_network)
+
+    def _host_again(self, room: str) -> None:
+        running = self._running_room()
+        passcode = running.passcode if running is not None and running.room == room else ""
+        plan = replace(self._host_plan(), room=room, passcode=passcode)
+        self.show_prejoin(Destination(host=plan))
+
+    def _running_room(self) -> HostedRoom | None:
+        return self.server.room if self.server is not None else None
 
     def _ask_host_options(self) -> None:
         def on_start(plan: HostPlan) -> None:
@@ -708,6 +742,10 @@ class Desktop(QObject):
         page = self.window.pages.currentWidget()
         if page in (self.start_page, self.end_page):
             self.bridge.run(asyncio.to_thread(lan_address), on_done=on_found, name="network")
+
+
+def _is_same(running: HostedRoom, plan: HostPlan) -> bool:
+    return (running.room, running.passcode) == (plan.room, plan.passcode)
 
 
 def run_desktop(options: DesktopOptions) -> int:

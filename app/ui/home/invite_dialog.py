@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from PySide6.QtCore import QTimer, QUrl
+from PySide6.QtCore import Qt, QTimer, QUrl
 from PySide6.QtGui import QDesktopServices, QGuiApplication
 from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
@@ -55,7 +55,7 @@ class InviteDialog(Dialog):
         right.addWidget(code)
         caption = TextLabel("Scan with a phone camera", TypeStyle.CAPTION, "text2")
         caption.setFixedWidth(code.width())
-        caption.setIndent((code.width() - caption.sizeHint().width()) // 2)
+        caption.setAlignment(Qt.AlignmentFlag.AlignCenter)
         right.addWidget(caption)
         right.addStretch(1)
         columns.addLayout(right)
@@ -111,9 +111,7 @@ def _rest(button: Button) -> None:
 
 def _subtitle(invitation: Invitation) -> str:
     if not invitation.on_network:
-        return typeset(
-            "This computer isn't on a network, so only people at this computer can join."
-        )
+        return typeset("The meeting isn't open to a network: only this computer can join it.")
     if invitation.hosted_here:
         return "Anyone on your network can join with this link. No account needed."
     return "Anyone who can reach this address can join with this link. No account needed."

@@ -5,7 +5,7 @@ Nothing here keeps anybody out: a missing device is said in words, and joining g
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QResizeEvent, QShowEvent
@@ -136,13 +136,21 @@ class PrejoinPage(QWidget):
         self.passcode_field.selectAll()
         self.passcode_field.setFocus(Qt.FocusReason.OtherFocusReason)
 
-    def set_devices(self, event: DevicesChanged) -> None:
-        """Fill the three lists; an empty one says so and is disabled."""
+    def set_devices(
+        self, event: DevicesChanged, wished: Mapping[DeviceKind, str] | None = None
+    ) -> None:
+        """Fill the three lists; an empty one says so and is disabled.
+
+        `wished` holds what the person chose, "" for the system's default.
+        """
         self._devices = {
             kind: [device for device in event.devices if device.kind is kind] for kind in DeviceKind
         }
         for kind, combo in self._combos.items():
-            _fill(combo, self._devices[kind], event.chosen.get(kind, ""), _NOTHING[kind])
+            chosen = event.chosen.get(kind, "")
+            if wished is not None and not wished.get(kind):
+                chosen = ""
+            _fill(combo, self._devices[kind], chosen, _NOTHING[kind])
             if self._devices[kind]:
                 self._problems.pop(kind, None)
         self.test_button.setEnabled(bool(self._devices[DeviceKind.SPEAKER]))

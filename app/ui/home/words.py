@@ -326,7 +326,10 @@ class Facts:
         if not self.files_saved or self.folder is None:
             return ""
         files = "1 file was" if self.files_saved == 1 else f"{self.files_saved} files were"
-        return f" {files} saved to {self.folder.name}."
+        folder = self.folder
+        # Our own folder inside Downloads: its bare name would read like the program's.
+        shown = f"{folder.parent.name}/{folder.name}" if folder.name == "Lanai" else folder.name
+        return f" {files} saved to {shown}."
 
 
 def typeset(text: str) -> str:

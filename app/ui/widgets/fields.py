@@ -58,6 +58,15 @@ class TextField(QLineEdit):
             painter = QPainter(self)
             box = QRectF(13, (self.height() - 18) / 2, 18, 18)
             paint_icon(painter, box, self._icon_name, color("text2"))
+        if self.isReadOnly() and not self.hasFocus() and self._is_cut():
+            painter = QPainter(self)
+            end = QRectF(self.width() - 30, 4, 26, self.height() - 8)
+            painter.fillRect(end, color("surface2"))
+            painter.setPen(color("text1"))
+            painter.drawText(end, Qt.AlignmentFlag.AlignVCenter, "\u2026")
+
+    def _is_cut(self) -> bool:
+        return self.fontMetrics().horizontalAdvance(self.text()) > self.width() - 28
 
 
 class ComboBox(QComboBox):

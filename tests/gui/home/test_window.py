@@ -14,6 +14,7 @@ from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
+from app.engine.events import EndCause, MeetingEnded
 from app.host.hosted import HostedRoom, HostedServer
 from app.runtime.errors import Reason, WorldError
 from app.ui import application
@@ -145,6 +146,59 @@ def test_quitting_while_others_are_there_asks_first(open_window: Open, server: F
     window.settle()
     window.click("confirmYes")
     assert window.desktop.closed.is_set()
+
+
+def test_hosting_another_meeting_asks_before_it_ends_the_first(
+    open_window: Open, server: FakeServer
+) -> None:
+    window = hosting(open_window)
+    window.post(MeetingEnded(EndCause.LEFT, "Noa's meeting", "Noa", 5.0, 0, Path("/tmp")))
+    window.wait_for_page("endPage")
+    assert "still hosts it" in window.desktop.end_page.text.text()
+    window.click("endSecondary")
+    window.click("startHostOptions")
+    window.type_into("hostRoomName", "Standup")
+    window.click("hostStart")
+    window.wait_for_page("prejoinPage")
+    window.click("prejoinJoin")
+
+    assert window.shows("confirmDialog")
+    assert server.stopped == 0
+    window.click("confirmYes")
+    window.qtbot.waitUntil(lambda: len(window.joins()) == 2, timeout=30_000)
+    assert server.stopped == 1
+    assert [one[0] for one in server.started] == ["Noa's meeting", "Standup"]
+
+
+def test_the_host_who_left_is_asked_before_quitting(open_window: Open, server: FakeServer) -> None:
+    window = hosting(open_window)
+    window.post(MeetingEnded(EndCause.LEFT, "Noa's meeting", "Noa", 5.0, 0, Path("/tmp")))
+    window.wait_for_page("endPage")
+
+    window.desktop.window.close()
+    window.settle()
+
+    assert window.shows("confirmDialog")
+    assert not window.desktop.closed.is_set()
+
+
+def test_rejoining_ones_own_meeting_keeps_its_server(open_window: Open, server: FakeServer) -> None:
+    window = hosting(open_window)
+    window.post(MeetingEnded(EndCause.LEFT, "Noa's meeting", "Noa", 5.0, 0, Path("/tmp")))
+    window.wait_for_page("endPage")
+    window.click("endPrimary")
+    window.qtbot.waitUntil(lambda: len(window.joins()) == 2, timeout=30_000)
+
+    assert len(server.started) == 1
+    assert server.stopped == 0
+
+
+def test_ending_it_for_everybody_stops_the_server(open_window: Open, server: FakeServer) -> None:
+    window = hosting(open_window)
+    window.post(MeetingEnded(EndCause.ENDED, "Noa's meeting", "Noa", 5.0, 0, Path("/tmp")))
+    window.qtbot.waitUntil(lambda: server.stopped == 1, timeout=30_000)
+
+    assert window.desktop.end_page.text.text().startswith("You ended")
 
 
 def test_a_guest_quits_without_being_asked(open_window: Open) -> None:
