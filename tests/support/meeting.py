@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import TypeVar
 
 from app.engine.client import EngineClient, GeneratedMedia, JoinSpec
-from app.engine.events import Event, MeetingJoined, Person
+from app.engine.events import Event, MeetingJoined, Person, VideoKind
 from app.host.hosted import HostedRoom, HostedServer
+from app.media.capture.generated import read_counter
 from app.protocol.invite import Link, parse_link
+from app.roles.demo.flows import Ear
 from app.runtime.paths import Paths
 from app.runtime.settings import Settings
 
@@ -111,3 +113,49 @@ async def attending(
         yield attendee
     finally:
         await attendee.engine.aclose()
+
+
+async def collect_counters(attendee: Attendee, identity: str, wanted: int) -> list[int]:
+    """Look at somebody's tile until `wanted` numbered pictures have come."""
+    loop = asyncio.get_running_loop()
+    ready = asyncio.Event()
+    slot = attendee.engine.tile_slot(
+        identity, VideoKind.CAMERA, lambda: loop.call_soon_threadsafe(ready.set)
+    )
+    slot.set_target(320, 180)
+    counters: list[int] = []
+    try:
+        async with asyncio.timeout(DEADLINE_S):
+            while len(counters) < wanted:
+                await ready.wait()
+                ready.clear()
+                frame = slot.take()
+                counter = read_counter(frame) if frame is not None else None
+                if counter is not None:
+                    counters.append(counter)
+    finally:
+        attendee.engine.release_slot(slot)
+    return counters
+
+
+async def hear(attendee: Attendee, freq_hz: float) -> None:
+    """Listen to the mix until the tone is in it."""
+    ear = Ear()
+    loop = asyncio.get_running_loop()
+    heard = asyncio.Event()
+
+    def listen(pcm: object) -> None:
+        ear.hear(pcm)  # type: ignore[arg-type]
+        loop.call_soon_threadsafe(heard.set)
+
+    await attendee.engine.call(lambda desk: desk.add_mix_tap(listen))
+    try:
+        async with asyncio.timeout(DEADLINE_S):
+            while True:
+                await heard.wait()
+                heard.clear()
+                reading = await asyncio.to_thread(ear.read, freq_hz)
+                if reading is not None and reading.is_tone(freq_hz):
+                    return
+    finally:
+        await attendee.engine.call(lambda desk: desk.remove_mix_tap(listen))
