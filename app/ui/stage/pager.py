@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QPointF, QRectF, Qt, Signal
-from PySide6.QtGui import QPainter, QPaintEvent
+from PySide6.QtGui import QMouseEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from app.ui.theme import color, paint_icon
@@ -46,6 +46,11 @@ class PageDots(QWidget):
         self.setAccessibleName(f"Page {page + 1} of {pages}")
         self.resize(self._STEP_PX * pages + 10, 16)
         self.update()
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        """Go to the page of the dot that is nearest."""
+        step = self.width() / self._pages
+        self.pageChosen.emit(min(self._pages - 1, max(0, int(event.position().x() / step))))
 
     def paintEvent(self, _event: QPaintEvent) -> None:
         """Paint the dots."""

@@ -128,6 +128,7 @@ class Stage(QWidget):
         self._next.setObjectName("pageNext")
         self._next.clicked.connect(lambda: self.turn_page(1))
         self._dots = PageDots(self)
+        self._dots.pageChosen.connect(lambda page: self.turn_page(page - self._page))
         for widget in (self._prev, self._next, self._dots):
             widget.hide()
         theme.changed.connect(self.update)

@@ -15,6 +15,7 @@ from PySide6.QtGui import (
     QColor,
     QEnterEvent,
     QFocusEvent,
+    QHideEvent,
     QImage,
     QKeyEvent,
     QPainter,
@@ -269,7 +270,7 @@ class VideoTile(QAbstractButton):
         return frame is not None and frame.source_height > frame.source_width
 
     def _aim(self) -> None:
-        if self._slot is None:
+        if self._slot is None or not self.isVisible():
             return
         ratio = self.devicePixelRatioF()
         fit = "fit" if self._is_portrait() else "cover"
@@ -383,9 +384,16 @@ class VideoTile(QAbstractButton):
         self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent, not self._floating)
 
     def showEvent(self, event: QShowEvent) -> None:
-        """Polished by now: claim the pixels."""
+        """Polished by now: claim the pixels, and ask for pictures."""
         super().showEvent(event)
         self._claim_all_pixels()
+        self._aim()
+
+    def hideEvent(self, event: QHideEvent) -> None:
+        """Nobody looks (a minimised window): nothing is to be scaled."""
+        super().hideEvent(event)
+        if self._slot is not None:
+            self._slot.set_target(0, 0)
 
     def changeEvent(self, event: QEvent) -> None:
         """A new style sheet polishes again."""

@@ -107,6 +107,7 @@ async def watch(url: str, folder: Path, seconds: float) -> dict[str, object]:
     from app.engine.client import EngineClient, JoinSpec
     from app.runtime.settings import Settings
     from app.ui.bridge import Bridge
+    from app.ui.collector import Collector
     from app.ui.meeting_window import MeetingPage
     from tests.bench.ui.paint_nine import StallMeter, cpu_s
 
@@ -116,6 +117,9 @@ async def watch(url: str, folder: Path, seconds: float) -> dict[str, object]:
     page.resize(*WINDOW)
     page.show()
     meter = StallMeter(QAbstractEventDispatcher.instance())
+    # As the desktop does: the stalls of collecting garbage are stalls too.
+    collector = Collector()
+    collector.start()
     try:
         spec = JoinSpec("Noa", server_url=url, token=token("noa"), mic_on=False, camera_on=False)
         await engine.join(spec)
@@ -141,6 +145,7 @@ async def watch(url: str, folder: Path, seconds: float) -> dict[str, object]:
         size = [tile.width(), tile.height()] if tile is not None else None
         await engine.leave()
     finally:
+        collector.stop()
         page.close_meeting()
         await bridge.aclose()
         await engine.aclose()

@@ -259,6 +259,27 @@ def test_breakpoints_of_the_design(make_meeting: MakeMeeting) -> None:
     assert meeting.page.open_panel_name == "files"
 
 
+def test_the_bars_stand_where_the_mockup_has_them(make_meeting: MakeMeeting) -> None:
+    meeting = make_meeting(9)
+    mockup = {
+        "topRoomName": (50, 12),
+        "controlMic": (16, 735),
+        "controlMicMenu": (81, 735),
+        "controlCamera": (117, 735),
+        "controlLeave": (1135, 739),
+        "controlLeaveMenu": (1236, 739),
+        "topFullScreen": (1236, 8),
+    }
+    for name, (x, y) in mockup.items():
+        at = meeting.find(name).mapTo(meeting.page, QPoint(0, 0))
+        assert abs(at.x() - x) <= 2, (name, at)
+        assert abs(at.y() - y) <= 2, (name, at)
+    assert meeting.find("controlLeave").width() == 100
+    meeting.page.open_panel("chat")
+    at = meeting.find("panel").mapTo(meeting.page, QPoint(0, 0))
+    assert (at.x(), at.y(), meeting.find("panel").width()) == (936, 48, 344)
+
+
 def test_every_control_is_large_enough_and_has_a_name(meeting: Meeting) -> None:
     for page in ("chat", "people", "files"):
         meeting.page.open_panel(page)

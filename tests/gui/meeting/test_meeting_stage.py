@@ -255,6 +255,27 @@ def test_more_people_than_fit_turn_pages_and_only_the_shown_have_slots(
     assert stage.shown == first
 
 
+def test_a_dot_leads_to_its_page(make_meeting: MakeMeeting) -> None:
+    meeting = make_meeting(30, width=900, height=600)
+    dots = meeting.find("pageDots")
+
+    QTest.mouseClick(dots, Qt.MouseButton.LeftButton, pos=QPoint(dots.width() - 4, 8))
+    assert meeting.page.stage.pages == (1, 2)
+    QTest.mouseClick(dots, Qt.MouseButton.LeftButton, pos=QPoint(4, 8))
+    assert meeting.page.stage.pages == (0, 2)
+
+
+def test_a_hidden_window_has_nothing_scaled(meeting: Meeting) -> None:
+    slot = next(one.slot for one in meeting.engine.open_slots if one.identity == "mia-2")
+    meeting.page.hide()
+    meeting.engine.show_picture("mia-2", red())
+    assert (slot.offered, slot.skipped) == (0, 1)
+
+    meeting.page.show()
+    meeting.show_picture("mia-2", red())
+    assert slot.offered == 1
+
+
 def test_a_pin_stands_right_after_you(meeting: Meeting) -> None:
     tile = meeting.tile("lena-4")
     tile.setFocus(Qt.FocusReason.TabFocusReason)
