@@ -101,12 +101,9 @@ class FakeAudioSender(AudioRtpSender):
     """Keeps what was sent: (payload, ts_rtp, level, marker)."""
 
     def __init__(self) -> None:
+        self.stats = SenderStats()
         self.sent: list[tuple[bytes, int, int | None, bool]] = []
         self.arrivals = Arrivals()
-
-    @property
-    def stats(self) -> SenderStats:
-        return SenderStats(packets=len(self.sent))
 
     def send(
         self, payload: bytes, ts_rtp: int, *, level_dbov: int | None = None, marker: bool = False
@@ -119,14 +116,11 @@ class FakeVideoSender(VideoRtpSender):
     """Keeps what was sent: (layer, frame)."""
 
     def __init__(self) -> None:
+        self.stats = [SenderStats()]
         self.sent: list[tuple[int, EncodedVideoFrame]] = []
         self.arrivals = Arrivals()
         self.on_keyframe_request = None
         self.on_target_bitrate = None
-
-    @property
-    def stats(self) -> list[SenderStats]:
-        return [SenderStats(packets=len(self.sent))]
 
     def send(self, layer: int, frame: EncodedVideoFrame) -> None:
         self.sent.append((layer, frame))

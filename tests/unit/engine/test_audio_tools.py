@@ -120,7 +120,7 @@ def test_the_processing_module_takes_an_echo_out() -> None:
 
     last = slice(-100, None)
     heard, left = np.concatenate(before[last]), np.concatenate(after[last])
-    assert 20 * np.log10(np.std(heard) / max(1.0, np.std(left))) > 20
+    assert 20 * np.log10(np.std(heard) / max(1.0, float(np.std(left)))) > 20
 
 
 def test_the_processing_module_wants_10_ms() -> None:

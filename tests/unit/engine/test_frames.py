@@ -24,7 +24,7 @@ def gradient(width: int, height: int) -> rtc.VideoFrame:
     return rtc.VideoFrame(width, height, rtc.VideoBufferType.RGBA, rgba.tobytes())
 
 
-def as_rgb(frame: rtc.VideoFrame) -> np.ndarray:  # type: ignore[type-arg]
+def as_rgb(frame: rtc.VideoFrame) -> np.ndarray:
     rgb = frame.convert(rtc.VideoBufferType.RGB24)
     flat = np.frombuffer(rgb.data, np.uint8)
     return flat.reshape(frame.height, frame.width, 3).astype(int)

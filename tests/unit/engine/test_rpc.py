@@ -28,8 +28,8 @@ class Pair:
         self.sent: list[lk.DataPacket] = []
         self.arrivals = Arrivals()
         self.lost: set[str] = set()
-        self.caller = RpcDesk(self._sender("caller", lambda: self.callee), self.tasks)
-        self.callee = RpcDesk(self._sender("callee", lambda: self.caller), self.tasks)
+        self.caller: RpcDesk = RpcDesk(self._sender("caller", lambda: self.callee), self.tasks)
+        self.callee: RpcDesk = RpcDesk(self._sender("callee", lambda: self.caller), self.tasks)
 
     def _sender(self, identity: str, other: Any) -> Any:
         async def send(packet: lk.DataPacket) -> None:
