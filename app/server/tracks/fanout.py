@@ -148,16 +148,27 @@ class Audience:
 
 
 class Group:
-    """The subscribers of one layer that get the same bytes, save for their own offsets."""
+    """The subscribers of one layer that get the same bytes, save for their own offsets.
+
+    Video lingers for the rest of its frame; audio has nothing to wait for.
+    """
 
     def __init__(
-        self, room: RoomMedia, mux: UdpMux, payload_type: int, ssrc: int, tag_bytes: int
+        self,
+        room: RoomMedia,
+        mux: UdpMux,
+        *,
+        payload_type: int,
+        ssrc: int,
+        tag_bytes: int,
+        lingers: bool,
     ) -> None:
         self._room = room
         self._mux = mux
         self._payload_type = payload_type
         self._ssrc = ssrc
         self._tag_bytes = tag_bytes
+        self._lingers = lingers
         self._members: list[Downtrack] = []
         self._audiences: list[Audience] = []
         self._version = -1
@@ -217,7 +228,7 @@ class Group:
             self.last = Place(ext_seq, ts_rtp, picture[0], picture[2])
         pending = self._pending
         pending.append(entry)
-        if marker or len(pending) >= MAX_BATCH:
+        if marker or not self._lingers or len(pending) >= MAX_BATCH:
             self.flush()
         elif len(pending) == 1:
             self._room.flush_later(self)

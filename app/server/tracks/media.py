@@ -310,11 +310,15 @@ class ParticipantMedia:
         if not self._uplinks:
             return
         for ssrc, stream in self._streams.items():
-            reception = stream.layer.reception
-            if not stream.is_rtx and reception.has_holes:
-                seqs = reception.due_nacks(now_s)
+            if stream.is_rtx:
+                continue
+            layer = stream.layer
+            if layer.reception.has_holes:
+                seqs = layer.reception.due_nacks(now_s)
                 if seqs:
                     self._send(rtcp.build_nack(REPORTER_SSRC, ssrc, seqs))
+            if layer.needs_keyframe:
+                layer.handle_tick(now_s)
         if self._arrivals and now_s >= self._next_feedback_s:
             self._send_transport_feedback()
             self._next_feedback_s = now_s + TRANSPORT_FEEDBACK_EVERY_S

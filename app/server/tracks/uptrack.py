@@ -135,7 +135,12 @@ class UplinkLayer:
         group = self._groups.get(key)
         if group is None:
             group = self._groups[key] = Group(
-                downtrack.to.room, transport.mux, payload_type, downtrack.ssrc, tag_bytes
+                downtrack.to.room,
+                transport.mux,
+                payload_type=payload_type,
+                ssrc=downtrack.ssrc,
+                tag_bytes=tag_bytes,
+                lingers=self.uptrack.is_video,
             )
         return group
 
@@ -163,6 +168,11 @@ class UplinkLayer:
         ntp, ts_rtp, at_s = self.sender_report
         elapsed_s = now_s - at_s
         return ntp + int(elapsed_s * (1 << 32)), ts_rtp + int(elapsed_s * self.clock_rate)
+
+    @property
+    def needs_keyframe(self) -> bool:
+        """Whether somebody waits for one."""
+        return bool(self.waiting) or self._is_gated or self._throttle.is_wanted
 
     def handle_tick(self, now_s: float) -> None:
         """Ask again for a keyframe that somebody still waits for."""
@@ -288,13 +298,12 @@ class Uptrack:
         return self._publisher.rtt_s if self._publisher is not None else 0.1
 
     def handle_tick(self, now_s: float) -> None:
-        """Notice layers that have stopped, repeat keyframe requests, send reports."""
+        """Notice layers that have stopped, send reports; every half second."""
         changed = False
         for layer in self._layers.values():
             if layer.is_live and not self.is_muted and now_s - layer.last_s > _LIVE_S:
                 layer.is_live = False
                 changed = True
-            layer.handle_tick(now_s)
         for downtrack in self._downtracks:
             if changed:
                 self.retarget(downtrack)
