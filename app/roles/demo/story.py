@@ -19,6 +19,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from PySide6.QtCore import QMessageLogContext, QtMsgType, qInstallMessageHandler
 from PySide6.QtWidgets import QAbstractButton
 from qasync import QEventLoop  # type: ignore[import-untyped]  # ships no stubs
 
@@ -71,6 +72,7 @@ class StoryError(Exception):
 def play(people: int, seconds: float, screenshots: Path | None) -> int:
     """Play the whole story in a fresh Qt application; returns the exit status."""
     app = make_application()
+    qInstallMessageHandler(_on_qt_message)
     with tempfile.TemporaryDirectory(prefix="lanai-demo-") as folder:
         loop = QEventLoop(app)
         with loop:
@@ -254,6 +256,7 @@ class Story:
         painted = {person.identity: self._painted(person) for person in self._people}
         died_s = time.monotonic()
         self._shot_reconnecting = True
+        _say(f"demo: killing server process {server.pid} to see everybody come back")
         os.kill(server.pid, signal.SIGKILL if sys.platform != "win32" else signal.SIGTERM)
         try:
             async with self._step("everybody back after a crash of the server"):
@@ -384,6 +387,12 @@ class Story:
                 yield
         except TimeoutError:
             raise StoryError(f"{what}: not within {STEP_DEADLINE_S:.0f} s") from None
+
+
+def _on_qt_message(kind: QtMsgType, _context: QMessageLogContext, text: str) -> None:
+    # The offscreen platform complains about what it cannot do for every window that is shown.
+    if kind is not QtMsgType.QtDebugMsg and not text.startswith("This plugin does not support"):
+        print(f"qt: {text}", file=sys.stderr)
 
 
 def _make_file(path: Path, size_bytes: int, seed: int) -> str:
