@@ -119,10 +119,11 @@ ENDINGS: dict[EndCause | Reason, Ending] = {
     ),
     Reason.NO_ROUTE: _UNREACHABLE,
     Reason.TIMEOUT: _UNREACHABLE,
+    # No program listens there, or what listens is no meeting server.
     Reason.REFUSED: Ending(
-        "The server didn't let us in",
-        "Something answered at {address}, but it isn't a meeting server we can join. "
-        "Check the address with the host.",
+        "Can't reach the server",
+        "No meeting server answered at {address}. Check the address, and ask the host whether "
+        "the meeting is still running.",
         "link-break",
         "danger",
         NextStep.TRY_AGAIN,
