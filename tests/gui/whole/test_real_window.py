@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import time
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +33,8 @@ from app.engine.events import (
     TransferState,
 )
 from app.host.hosted import HostedServer
+from app.host.keys import KeyPair, load_or_make_keys
+from app.host.tokens import INVITE_TTL_S, invitation
 from app.protocol.invite import parse_link
 from app.runtime.paths import Paths
 from app.runtime.settings import Settings
@@ -248,6 +251,54 @@ def test_a_wrong_passcode_comes_back_to_its_field_and_the_right_one_opens(
         stage.wait_for_page("endPage")
     finally:
         stage.run(server.stop())
+
+
+@pytest.mark.parametrize(
+    ("how", "title"),
+    [
+        ("expired", "This invite has expired"),
+        ("forged", "This invite doesn\u2019t work"),
+        ("cut off", "This invite doesn\u2019t work"),
+    ],
+)
+def test_an_invite_that_is_no_good_any_more_says_why(
+    stage: Stage, tmp_path: Path, how: str, title: str
+) -> None:
+    paths = Paths.under(tmp_path / "other")
+    server = HostedServer(Settings(host_port=0, host_rtc_port=0), paths, use_keyring=False)
+    room = stage.run(server.start("Tea", "Mia", lan=False))
+    try:
+        keys = load_or_make_keys(paths, use_keyring=False)
+        made_at_s = time.time() - (INVITE_TTL_S + 3600 if how == "expired" else 0)
+        invite = invitation(keys, room="Tea", now_s=made_at_s)
+        if how == "forged":
+            other = KeyPair(keys.api_key, "another secret, just as long as it", in_keyring=False)
+            invite = invitation(other, room="Tea", now_s=made_at_s)
+        elif how == "cut off":
+            invite = invite[:-9]
+        stage.desktop.open_link(f"lanai://{room.address}/Tea?i={invite}")
+        stage.wait_for_page("prejoinPage")
+        stage.wait(stage.desktop.prejoin_page.join_button.isEnabled)
+        stage.click("prejoinJoin")
+        stage.wait_for_page("endPage")
+    finally:
+        stage.run(server.stop())
+
+    assert stage.desktop.end_page.title.text() == title
+    assert invite not in stage.desktop.end_page._details
+
+
+def test_a_meeting_that_does_not_run_is_told(stage: Stage, tmp_path: Path) -> None:
+    paths = Paths.under(tmp_path / "other")
+    server = HostedServer(Settings(host_port=0, host_rtc_port=0), paths, use_keyring=False)
+    room = stage.run(server.start("Tea", "Mia", lan=False))
+    try:
+        stage.desktop.open_link(f"{room.address}/Coffee")
+        stage.wait_for_page("endPage")
+    finally:
+        stage.run(server.stop())
+
+    assert stage.desktop.end_page.title.text() == "This meeting isn\u2019t running"
 
 
 def tile_names(stage: Stage) -> set[str]:
