@@ -83,19 +83,18 @@ class Mixer:
             sources = [(key, pull, self._gains[key]) for key, pull in self._sources.items()]
             taps = self._taps
         total = np.zeros((samples, 2), np.float32)
+        middle = np.zeros((samples, 1), np.float32)  # one channel is added to both sides at the end
         for key, pull, gain in sources:
             try:
                 pcm = pull(samples)
-                if gain == 1.0:
-                    total += pcm
-                else:
-                    total += pcm * np.float32(gain)
+                side = middle if pcm.shape[1] == 1 else total
+                side += pcm if gain == 1.0 else pcm * np.float32(gain)
             except Exception:
                 log.exception("audio source failed")
                 self.remove(key)
                 continue
             _listen(taps, key, pcm)
-        mixed = self._limited(total)
+        mixed = self._limited(total + middle)
         _listen(taps, None, mixed)
         return mixed
 
