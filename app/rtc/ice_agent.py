@@ -34,6 +34,7 @@ from app.rtc.ice_checklist import (
     candidate_priority,
 )
 from app.runtime.errors import Reason, WorldError
+from app.runtime.tasks import TaskOwner, spawn
 
 log = structlog.get_logger(__name__)
 
@@ -87,6 +88,8 @@ class IceAgent:
         self._tie_breaker = secrets.randbits(64)
         self._sockets: list[socket.socket] = []
         self._addresses: list[str] = []
+        self._tasks = TaskOwner("ice")
+        self._receiving: list[asyncio.Task[None]] = []
         self._checklist = self._new_checklist()
         self._timer: asyncio.TimerHandle | None = None
         self._way: tuple[socket.socket, Address] | None = None
@@ -121,7 +124,12 @@ class IceAgent:
             index = len(self._sockets)
             self._sockets.append(sock)
             self._addresses.append(address)
-            loop.add_reader(sock.fileno(), self._drain, index, sock)
+            try:
+                loop.add_reader(sock.fileno(), self._drain, index, sock)
+            except NotImplementedError:
+                # Windows' default loop has no readers; there each packet costs a task switch.
+                task = spawn(self._receive(index, sock), name="receive", owner=self._tasks)
+                self._receiving.append(task)
         if not self._sockets:
             raise WorldError(Reason.NO_ROUTE, retry=True, detail="no network interface")
         self._describe_locals()
@@ -188,9 +196,24 @@ class IceAgent:
         except OSError:
             self.send_errors += 1
 
+    async def _receive(self, index: int, sock: socket.socket) -> None:
+        """Read packet by packet, where the loop has no readers."""
+        loop = asyncio.get_running_loop()
+        while self.state != "closed":
+            try:
+                data, remote = await loop.sock_recvfrom(sock, DATAGRAM_BYTES)
+            except OSError:
+                continue
+            self._take(index, data, remote)
+
+    def _take(self, index: int, data: bytes, remote: tuple[str, int]) -> None:
+        if data and data[0] > 3:
+            self._on_packet(data)
+        elif data:
+            self._handle_stun(index, remote, data)
+
     def _drain(self, index: int, sock: socket.socket) -> None:
         """Read what has arrived. Hot path."""
-        on_packet = self._on_packet
         for _ in range(DRAIN_LIMIT):
             try:
                 data, remote = sock.recvfrom(DATAGRAM_BYTES)
@@ -199,12 +222,7 @@ class IceAgent:
             except OSError:
                 # An ICMP error of an earlier datagram; the checks notice a dead peer.
                 continue
-            if not data:
-                continue
-            if data[0] > 3:
-                on_packet(data)
-            else:
-                self._handle_stun(index, remote, data)
+            self._take(index, data, remote)
             if self.state == "closed":
                 return
 
@@ -256,8 +274,11 @@ class IceAgent:
             self._timer.cancel()
             self._timer = None
         loop = asyncio.get_running_loop()
+        for task in self._receiving:
+            task.cancel()
         for sock in self._sockets:
-            loop.remove_reader(sock.fileno())
+            if not self._receiving:
+                loop.remove_reader(sock.fileno())
             sock.close()
         self._sockets.clear()
 
