@@ -8,22 +8,17 @@ is always the engine's next event, never the press itself. Belongs to the Qt thr
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from PySide6.QtCore import QEvent, QMimeData, QPoint, QRect, QRectF, Qt, QTimer, QUrl, Signal
+from PySide6.QtCore import QEvent, QPoint, QRect, Qt, QTimer, QUrl, Signal
 from PySide6.QtGui import (
     QAccessible,
     QAccessibleAnnouncementEvent,
     QDesktopServices,
-    QDragEnterEvent,
-    QDragLeaveEvent,
-    QDragMoveEvent,
-    QDropEvent,
     QKeyEvent,
     QKeySequence,
     QResizeEvent,
@@ -44,7 +39,6 @@ from app.engine.events import (
     ChatFailed,
     ChatReceived,
     DeviceFailed,
-    DeviceInfo,
     DeviceKind,
     DevicesChanged,
     Event,
@@ -65,14 +59,15 @@ from app.engine.events import (
 )
 from app.runtime.errors import Reason, WorldError
 from app.ui.chat.panel import ChatPanel
-from app.ui.files.drop_overlay import DropOverlay
-from app.ui.files.model import failure_text, size_label
+from app.ui.files.drop import FileDrop
+from app.ui.files.model import failure_text
 from app.ui.files.panel import FilesPanel
 from app.ui.home.words import device_words, typeset
 from app.ui.people.model import Roster
 from app.ui.people.panel import PeoplePanel
 from app.ui.stage.banner import ReconnectBanner
 from app.ui.stage.control_bar import ControlBar, popup_above
+from app.ui.stage.device_menu import PICTURE, SOUND, DeviceMenus
 from app.ui.stage.side_panel import WIDTH_PX as PANEL_WIDTH_PX
 from app.ui.stage.side_panel import SidePanel
 from app.ui.stage.stage import Stage
@@ -104,7 +99,6 @@ class MeetingPage(QWidget):
         super().__init__(parent)
         self.setObjectName("meetingPage")
         self.setProperty("role", "page")
-        self.setAcceptDrops(True)
         self._engine = engine
         self._bridge = bridge
         self.roster = Roster()
@@ -116,8 +110,6 @@ class MeetingPage(QWidget):
         self._camera_on = False
         self._talking = False
         self._problems: set[DeviceKind] = set()
-        self._devices: tuple[DeviceInfo, ...] = ()
-        self._chosen: dict[DeviceKind, str] = {}
         self._newcomers: list[str] = []
         self._ended_transfers: set[str] = set()
         self._build()
@@ -157,17 +149,20 @@ class MeetingPage(QWidget):
         self._row = row
         column.addWidget(self._middle, 1)
         self.control_bar = ControlBar()
+        self.device_menus = DeviceMenus(self)
         column.addWidget(self.control_bar)
         self.banner = ReconnectBanner(self.stage)
-        self.overlay = DropOverlay(self.stage)
+        self.drop = FileDrop(self, self.stage, self._bridge, lambda: not self._is_reconnecting)
         self.toasts = ToastArea(self.stage)
 
     def _wire(self) -> None:
         bar = self.control_bar
         bar.micToggled.connect(self.toggle_microphone)
         bar.cameraToggled.connect(self.toggle_camera)
-        bar.micMenuRequested.connect(self._open_mic_menu)
-        bar.cameraMenuRequested.connect(self._open_camera_menu)
+        bar.micMenuRequested.connect(partial(self.device_menus.open_, SOUND))
+        bar.cameraMenuRequested.connect(partial(self.device_menus.open_, PICTURE))
+        self.device_menus.chosen.connect(self._choose_device)
+        self.device_menus.refreshWished.connect(lambda: self._run(self._engine.refresh_devices()))
         bar.moreRequested.connect(self._open_more_menu)
         bar.panelToggled.connect(self.toggle_panel)
         bar.leaveRequested.connect(lambda: self.leaveRequested.emit(False))
@@ -178,6 +173,7 @@ class MeetingPage(QWidget):
         self.stage.tileMenuRequested.connect(self._open_person_menu)
         self.banner.retryRequested.connect(lambda: self._run(self._engine.retry_now()))
         self.banner.leaveRequested.connect(lambda: self.leaveRequested.emit(False))
+        self.drop.dropped.connect(self.send_files)
         self.panel.tabChosen.connect(self.open_panel)
         self.panel.closeRequested.connect(self.close_panel)
         self.chat.sendRequested.connect(self._send_chat)
@@ -247,8 +243,8 @@ class MeetingPage(QWidget):
                 self._on_transfer(transfer)
             case LevelChanged(level=level):
                 self.control_bar.mic.level.set_level(level if self._mic_on else 0.0)
-            case DevicesChanged(devices=devices, chosen=chosen):
-                self._devices, self._chosen = devices, dict(chosen)
+            case DevicesChanged():
+                self.device_menus.handle(event)
             case DeviceFailed(kind=kind, reason=reason, device_name=name):
                 self._on_device_failed(kind, reason, name)
             case LocalMediaChanged(mic_on=mic_on, camera_on=camera_on):
@@ -406,6 +402,12 @@ class MeetingPage(QWidget):
     def _on_media_refused(self, kind: DeviceKind, error: WorldError) -> None:
         self._on_device_failed(kind, error.reason, "")
 
+    def _choose_device(self, kind: DeviceKind, device_id: str) -> None:
+        self._run(
+            self._engine.choose_device(kind, device_id),
+            on_error=partial(self._on_media_refused, kind),
+        )
+
     def _send_chat(self, text: str) -> None:
         def on_error(error: WorldError) -> None:
             self.chat.restore_draft(text)
@@ -518,45 +520,6 @@ class MeetingPage(QWidget):
 
     # -- menus ------------------------------------------------------------------------------
 
-    def _open_mic_menu(self, at: QPoint) -> None:
-        self._open_device_menu(
-            at, {DeviceKind.MICROPHONE: "Microphone", DeviceKind.SPEAKER: "Speakers"}
-        )
-
-    def _open_camera_menu(self, at: QPoint) -> None:
-        self._open_device_menu(at, {DeviceKind.CAMERA: "Camera"})
-
-    def _open_device_menu(self, at: QPoint, kinds: dict[DeviceKind, str]) -> None:
-        # The list on screen is the last one known; a fresh one is there for the next time.
-        self._run(self._engine.refresh_devices())
-        menu = Menu(self)
-        menu.setObjectName("deviceMenu")
-        for kind, title in kinds.items():
-            if kind is not next(iter(kinds)):
-                menu.addSeparator()
-            heading = menu.addAction(title)
-            heading.setEnabled(False)
-            found = [device for device in self._devices if device.kind is kind]
-            if not found:
-                nothing = menu.addAction("None found")
-                nothing.setEnabled(False)
-            for device in found:
-                chosen = self._chosen.get(kind, "")
-                menu.add_item(
-                    device.name,
-                    partial(self._choose_device, kind, device.id),
-                    name=f"device_{device.id}",
-                    checked=device.id == chosen or (not chosen and device.is_default),
-                )
-        popup_above(menu, at, align_right=False)
-
-    def _choose_device(self, kind: DeviceKind, device_id: str) -> None:
-        self._chosen[kind] = device_id
-        self._run(
-            self._engine.choose_device(kind, device_id),
-            on_error=partial(self._on_media_refused, kind),
-        )
-
     def _open_more_menu(self, at: QPoint) -> None:
         menu = Menu(self)
         if self.width() < TIGHT_BELOW_PX:
@@ -604,58 +567,6 @@ class MeetingPage(QWidget):
             name="actionSendFile",
         )
         menu.popup(at)
-
-    # -- files dragged over the window --------------------------------------------------------
-
-    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
-        """Offer to take files."""
-        paths = _files_of(event.mimeData())
-        if not paths or self._is_reconnecting:
-            event.ignore()
-            return
-        event.acceptProposedAction()
-        self.overlay.open_(_count_text(len(paths)))
-        self._run(asyncio.to_thread(_total_size, paths), on_done=partial(self._say_size, paths))
-
-    def _say_size(self, paths: list[Path], size_bytes: int) -> None:
-        if size_bytes:
-            self.overlay.set_detail(f"{_count_text(len(paths))} · {size_label(size_bytes)}")
-
-    def dragMoveEvent(self, event: QDragMoveEvent) -> None:
-        """Light the tile under the pointer."""
-        tile = self._tile_under(event.position().toPoint())
-        name = tile.person.name if tile is not None else ""
-        self.overlay.set_target(name, QRectF(tile.geometry()) if tile is not None else None)
-        self._light(tile)
-        event.acceptProposedAction()
-
-    def dragLeaveEvent(self, event: QDragLeaveEvent) -> None:
-        """The files went elsewhere."""
-        super().dragLeaveEvent(event)
-        self._end_drag()
-
-    def dropEvent(self, event: QDropEvent) -> None:
-        """Send them."""
-        paths = _files_of(event.mimeData())
-        tile = self._tile_under(event.position().toPoint())
-        to = tile.person.identity if tile is not None else ""
-        self._end_drag()
-        if paths:
-            event.acceptProposedAction()
-            self.send_files(paths, to)
-
-    def _end_drag(self) -> None:
-        self.overlay.close_()
-        self._light(None)
-
-    def _light(self, lit: VideoTile | None) -> None:
-        for identity in self.stage.shown:
-            tile = self.stage.tile(identity)
-            if tile is not None:
-                tile.set_lit(tile is lit)
-
-    def _tile_under(self, at: QPoint) -> VideoTile | None:
-        return self.stage.tile_at(self.stage.mapFrom(self, at))
 
     # -- keyboard and size --------------------------------------------------------------------
 
@@ -750,27 +661,7 @@ class MeetingPage(QWidget):
         if middle is not None:
             middle.activate()
         self.banner.place(self.stage.width(), self._padding())
-        if self.overlay.isVisible():
-            self.overlay.setGeometry(self.stage.rect())
-
-
-def _files_of(mime: QMimeData) -> list[Path]:
-    return [Path(url.toLocalFile()) for url in mime.urls() if url.isLocalFile()]
-
-
-def _count_text(count: int) -> str:
-    return "1 file" if count == 1 else f"{count} files"
-
-
-def _total_size(paths: Sequence[Path]) -> int:
-    """Size of what is dragged; runs on a worker, since a network folder may take its time."""
-    total = 0
-    for path in paths:
-        try:
-            total += path.stat().st_size
-        except OSError:
-            return 0
-    return total
+        self.drop.overlay.setGeometry(self.stage.rect())
 
 
 def _open_folder(folder: Path) -> None:

@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QEasingCurve, QPoint, QPropertyAnimation, QRect, Qt, QTimer, Signal
 from PySide6.QtGui import QKeyEvent, QPainter, QPaintEvent, QResizeEvent, QShowEvent
-from PySide6.QtWidgets import QHBoxLayout, QWidget
+from PySide6.QtWidgets import QWidget
 
 from app.engine.events import Person, VideoKind
 from app.ui.people.model import Roster
+from app.ui.stage.alone_card import HEIGHT_PX as ALONE_HEIGHT_PX
+from app.ui.stage.alone_card import AloneCard
 from app.ui.stage.frame_clock import FrameClock
 from app.ui.stage.layout import COMPACT, ROOMY, Box, arrange, fill, page_capacity, self_view
 from app.ui.stage.pager import PageDots, RoundButton
@@ -26,41 +28,13 @@ from app.ui.stage.self_view import SelfView
 from app.ui.stage.slots import StageSlots
 from app.ui.stage.speaking import SpeakingRings
 from app.ui.stage.tile import FrameProbe, PaintRecord, VideoTile
-from app.ui.theme import Motion, TypeStyle, color, duration_ms, theme
-from app.ui.widgets import Button, Card, TextLabel
+from app.ui.theme import Motion, color, duration_ms, theme
 
 if TYPE_CHECKING:
     from app.engine.client import EngineClient
 
 _LEAVER_STAYS_MS = 400
 _ANIMATE_BELOW = 17
-_ALONE_CARD_HEIGHT_PX = 128
-
-
-class AloneCard(Card):
-    """What stands under your own picture while nobody else is here."""
-
-    inviteRequested = Signal()
-
-    def __init__(self, parent: QWidget) -> None:
-        super().__init__(padding=16, parent=parent)
-        self.setObjectName("stageAlone")
-        middle = Qt.AlignmentFlag.AlignHCenter
-        title = TextLabel("You're the first one here", TypeStyle.HEADING)
-        text = TextLabel(
-            "Send the link and people will appear as they join.", TypeStyle.LABEL, "text2"
-        )
-        self.body.addWidget(title, 0, middle)
-        self.body.addWidget(text, 0, middle)
-        self.body.addSpacing(10)
-        row = QHBoxLayout()
-        invite = Button("Invite people", "user-plus", tone="primary", size="small")
-        invite.setObjectName("stageInvite")
-        invite.clicked.connect(self.inviteRequested)
-        row.addStretch(1)
-        row.addWidget(invite)
-        row.addStretch(1)
-        self.body.addLayout(row)
 
 
 class Stage(QWidget):
@@ -321,9 +295,9 @@ class Stage(QWidget):
         self._place_extras(boxes[0] if alone else None)
 
     def _box_alone(self) -> Box:
-        height = self.height() - _ALONE_CARD_HEIGHT_PX - 2 * self._spacing.padding_px
+        height = self.height() - ALONE_HEIGHT_PX - 2 * self._spacing.padding_px
         boxes, _ = arrange(1, self.width(), max(80, height), self._spacing)
-        block = boxes[0].height + self._spacing.padding_px + _ALONE_CARD_HEIGHT_PX
+        block = boxes[0].height + self._spacing.padding_px + ALONE_HEIGHT_PX
         return boxes[0]._replace(y=max(self._spacing.padding_px, (self.height() - block) // 2))
 
     def _grid_page(self, order: tuple[str, ...]) -> tuple[tuple[str, ...], list[Box]]:
@@ -448,7 +422,7 @@ class Stage(QWidget):
         if alone is not None:
             width = min(420, self.width() - 2 * self._spacing.padding_px)
             top = alone.y + alone.height + self._spacing.padding_px
-            self._alone.setGeometry((self.width() - width) // 2, top, width, _ALONE_CARD_HEIGHT_PX)
+            self._alone.setGeometry((self.width() - width) // 2, top, width, ALONE_HEIGHT_PX)
         many = self._pages > 1
         self._prev.setVisible(many and self._page > 0)
         self._next.setVisible(many and self._page < self._pages - 1)

@@ -39,6 +39,7 @@ from app.ui.stage.overlays import (
     render_bars,
     render_pill,
 )
+from app.ui.stage.picture import as_image, covering, fitted, grey
 from app.ui.theme import (
     Radius,
     color,
@@ -185,7 +186,7 @@ class VideoTile(QAbstractButton):
             return
         self._frozen = frozen
         if frozen and self._image is not None and self._frame is not None:
-            self._image = self._as_seen(_grey(self._frame))
+            self._image = self._as_seen(grey(self._frame))
         self.update()
 
     def set_lit(self, lit: bool) -> None:
@@ -245,7 +246,7 @@ class VideoTile(QAbstractButton):
         first = self._frame is None
         portrait_before = self._is_portrait()
         self._frame = frame
-        self._image = self._as_seen(_as_image(frame))
+        self._image = self._as_seen(as_image(frame))
         self._pending_probe = True
         if self._is_portrait() != portrait_before:
             self._aim()
@@ -308,9 +309,9 @@ class VideoTile(QAbstractButton):
             image.setDevicePixelRatio(1.0)
             if self._is_portrait():
                 painter.fillRect(box, color("stage"))
-                painter.drawImage(_fitted(box, image), image)
+                painter.drawImage(fitted(box, image), image)
             else:
-                painter.drawImage(box, image, _covering(box, image))
+                painter.drawImage(box, image, covering(box, image))
         if not self._floating:
             paint_corners(painter, box, Radius.TILE, color("stage"))
         else:
@@ -493,46 +494,3 @@ def _contrast() -> QColor:
     line = color("scrim")
     line.setAlphaF(0.55)
     return line
-
-
-def _as_image(frame: TileFrame) -> QImage:
-    # The image borrows the frame's bytes; the tile keeps the frame as long as the image.
-    return QImage(
-        memoryview(frame.data),  # type: ignore[arg-type]  # numpy's stubs need Python 3.12 for it
-        frame.width,
-        frame.height,
-        frame.stride,
-        QImage.Format.Format_RGB32,
-    )
-
-
-def _grey(frame: TileFrame) -> QImage:
-    """Take most of the colour and a third of the light away; once per reconnect, not per frame."""
-    import numpy as np
-
-    bgr = frame.pixels()[:, :, :3].astype(np.uint16)
-    grey = (bgr[:, :, 0] * 29 + bgr[:, :, 1] * 150 + bgr[:, :, 2] * 77) >> 8
-    mixed = (bgr * 35 + grey[:, :, None] * 65) // 100
-    pixels = np.full((frame.height, frame.width, 4), 255, dtype=np.uint8)
-    pixels[:, :, :3] = (mixed * 62) // 100
-    return QImage(
-        pixels.tobytes(),
-        frame.width,
-        frame.height,
-        frame.width * 4,
-        QImage.Format.Format_RGB32,
-    ).copy()
-
-
-def _covering(box: QRectF, image: QImage) -> QRectF:
-    """The part of `image` that has the shape of `box`."""
-    scale = max(box.width() / image.width(), box.height() / image.height())
-    width, height = box.width() / scale, box.height() / scale
-    return QRectF((image.width() - width) / 2, (image.height() - height) / 2, width, height)
-
-
-def _fitted(box: QRectF, image: QImage) -> QRectF:
-    scale = min(box.width() / image.width(), box.height() / image.height())
-    target = QRectF(0, 0, image.width() * scale, image.height() * scale)
-    target.moveCenter(box.center())
-    return target

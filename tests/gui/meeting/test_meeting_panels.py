@@ -207,7 +207,7 @@ def test_files_dropped_beside_the_tiles_go_to_everybody(
 ) -> None:
     beside = QPoint(20, 400)
     mime = drag(meeting, two_files, beside)
-    overlay = meeting.page.overlay
+    overlay = meeting.page.drop.overlay
     assert overlay.isVisible()
     assert overlay.accessibleName() == "Drop to send to everyone, 2 files"
     assert overlay._detail == "2 files · 1.5 kB"
@@ -224,7 +224,7 @@ def test_a_file_dropped_on_a_tile_goes_to_that_person(
     tile = meeting.tile("kai-3")
     at = tile.mapTo(meeting.page, tile.rect().center())
     mime = drag(meeting, two_files[:1], at)
-    assert meeting.page.overlay.title == "Drop to send to Kai"
+    assert meeting.page.drop.overlay.title == "Drop to send to Kai"
 
     drop(meeting, mime, at)
     assert meeting.engine.calls("send_file") == [(two_files[0], ("kai-3",))]
