@@ -17,6 +17,7 @@ import uuid
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from app.protocol.token import VideoGrant, issue_token
 
@@ -34,7 +35,7 @@ class ServerUnderTest:
     api_secret: str
     room: str
 
-    def token(self, identity: str, *, name: str = "") -> str:
+    def token(self, identity: str, *, name: str = "", **grants: Any) -> str:
         """Issue a token for the room."""
         return issue_token(
             api_key=self.api_key,
