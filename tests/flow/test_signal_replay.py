@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import aiohttp
 import pytest
@@ -17,7 +17,7 @@ import structlog.testing
 from livekit.protocol import models, rtc
 
 from app.protocol.sdp import parse_sdp
-from app.protocol.token import VideoGrant, issue_token
+from app.protocol.token import VideoGrant, issue_token, verify_token
 from app.server.config import ServerConfig
 from app.server.service import SfuService
 from tests.support.vectors import VectorRecord, read_vector
@@ -73,11 +73,21 @@ class Replay:
     def of_kind(self, kind: str) -> list[rtc.SignalResponse]:
         return [r for r in self.received if r.WhichOneof("message") == kind]
 
-    async def wait_for(self, kind: str, count: int = 1) -> rtc.SignalResponse:
+    def people(self) -> list[models.ParticipantInfo]:
+        """Everybody as told in updates, oldest news first."""
+        return [p for response in self.of_kind("update") for p in response.update.participants]
+
+    async def send(self, request: rtc.SignalRequest) -> None:
+        await self.socket.send_bytes(request.SerializeToString())
+
+    async def until(self, is_so: Callable[[], bool]) -> None:
         async with asyncio.timeout(DEADLINE_S):
-            while len(self.of_kind(kind)) < count:
+            while not is_so():
                 self._news.clear()
                 await self._news.wait()
+
+    async def wait_for(self, kind: str, count: int = 1) -> rtc.SignalResponse:
+        await self.until(lambda: len(self.of_kind(kind)) >= count)
         return self.of_kind(kind)[count - 1]
 
     async def play(self, *, until: str = "") -> list[str]:
@@ -221,18 +231,15 @@ async def test_a_listener_is_told_of_the_track_before_the_answer_that_carries_it
     ]
     assert announced[0] < bob.received.index(bob.of_kind("answer")[1])
     await alice.wait_for("track_subscribed")
-    await alice.socket.send_bytes(
-        rtc.SignalRequest(mute=rtc.MuteTrackRequest(sid=microphone, muted=True)).SerializeToString()
-    )
-    async with asyncio.timeout(DEADLINE_S):
-        while not any(
+    mute = rtc.MuteTrackRequest(sid=microphone, muted=True)
+    await alice.send(rtc.SignalRequest(mute=mute))
+    await bob.until(
+        lambda: any(
             track.sid == microphone and track.muted
-            for response in bob.of_kind("update")
-            for person in response.update.participants
+            for person in bob.people()
             for track in person.tracks
-        ):
-            bob._news.clear()
-            await bob._news.wait()
+        )
+    )
     await alice.close()
     await bob.close()
 
@@ -246,12 +253,141 @@ async def test_somebody_whose_media_never_came_leaves_with_his_socket(
     await bob.connect(session)
     await alice.wait_for("update")
     await bob.close()
-    async with asyncio.timeout(DEADLINE_S):
-        while not any(
-            person.state == models.ParticipantInfo.DISCONNECTED
-            for response in alice.of_kind("update")
-            for person in response.update.participants
-        ):
-            alice._news.clear()
-            await alice._news.wait()
+    gone = models.ParticipantInfo.DISCONNECTED
+    await alice.until(lambda: any(person.state == gone for person in alice.people()))
     await alice.close()
+
+
+async def joined_pair(
+    service: SfuService, session: aiohttp.ClientSession
+) -> tuple[Replay, Replay, str]:
+    """Alice with an announced microphone, and Bob; the last value is the track's sid."""
+    alice, bob = Replay(service, ALICE, "alice"), Replay(service, BOB, "bob")
+    await alice.connect(session)
+    await bob.connect(session)
+    await bob.wait_for("answer")
+    await alice.play(until="mute")
+    microphone = alice.of_kind("track_published")[0].track_published.track.sid
+    await bob.wait_for("media_sections_requirement")
+    return alice, bob, microphone
+
+
+async def test_a_metadata_change_is_an_update_then_a_token_then_the_response(
+    service: SfuService, session: aiohttp.ClientSession
+) -> None:
+    alice, bob, _ = await joined_pair(service, session)
+    before = len(alice.received)
+    request = rtc.UpdateParticipantMetadata(
+        name="Ada", metadata="m", attributes={"a": "1"}, request_id=9
+    )
+    await alice.send(rtc.SignalRequest(update_metadata=request))
+    response = (await alice.wait_for("request_response")).request_response
+    assert (response.request_id, response.reason) == (9, rtc.RequestResponse.OK)
+    kinds = [r.WhichOneof("message") for r in alice.received[before:]]
+    assert [k for k in kinds if k != "room_update"] == [
+        "update",
+        "update",
+        "update",
+        "refresh_token",
+        "request_response",
+    ]
+    claims = verify_token(
+        alice.of_kind("refresh_token")[-1].refresh_token, {KEY: SECRET}, now_s=time.time()
+    )
+    assert (claims.name, claims.metadata, claims.attributes) == ("Ada", "m", {"a": "1"})
+    await bob.until(lambda: any(p.name == "Ada" for p in bob.people()))
+    versions = [p.version for p in bob.people() if p.identity == "alice"]
+    assert versions == sorted(set(versions))
+    await alice.close()
+    await bob.close()
+
+
+async def test_a_publisher_decides_who_may_subscribe(
+    service: SfuService, session: aiohttp.ClientSession
+) -> None:
+    alice, bob, microphone = await joined_pair(service, session)
+    nobody = rtc.SubscriptionPermission(all_participants=False)
+    await alice.send(rtc.SignalRequest(subscription_permission=nobody))
+    update = (await bob.wait_for("subscription_permission_update")).subscription_permission_update
+    assert (update.track_sid, update.allowed) == (microphone, False)
+    offer = next(r for r in bob.records if r.type == "offer")
+    await bob.socket.send_bytes(offer.raw)
+    assert not (await bob.wait_for("answer", 2)).answer.mid_to_track_id
+    wish = rtc.UpdateSubscription(track_sids=[microphone], subscribe=True)
+    await bob.send(rtc.SignalRequest(subscription=wish))
+    await bob.socket.send_bytes(offer.raw)
+    assert not (await bob.wait_for("answer", 3)).answer.mid_to_track_id
+    everybody = rtc.SubscriptionPermission(all_participants=True)
+    await alice.send(rtc.SignalRequest(subscription_permission=everybody))
+    given = await bob.wait_for("subscription_permission_update", 2)
+    assert given.subscription_permission_update.allowed
+    await bob.socket.send_bytes(offer.raw)
+    answer = (await bob.wait_for("answer", 4)).answer
+    assert dict(answer.mid_to_track_id) == {"0": microphone}
+    await alice.close()
+    await bob.close()
+
+
+async def test_an_offer_may_come_before_its_add_track(
+    service: SfuService, session: aiohttp.ClientSession
+) -> None:
+    client = Replay(service, CHROMIUM, "someone")
+    await client.connect(session)
+    await client.wait_for("answer")
+    adds = [r for r in client.records if r.type == "add_track"]
+    offers = [r for r in client.records if r.type == "offer" and "a=msid:" in str(r.json)]
+    await client.socket.send_bytes(offers[0].raw)
+    answer = (await client.wait_for("answer", 2)).answer
+    sending = [m for m in parse_sdp(answer.sdp).media if m.direction == "recvonly"]
+    assert sending
+    await client.socket.send_bytes(adds[0].raw)
+    published = (await client.wait_for("track_published")).track_published.track
+    if published.type == models.TrackType.AUDIO:
+        await client.until(
+            lambda: any(
+                track.sid == published.sid and track.mid == sending[0].mid
+                for person in client.people()
+                for track in person.tracks
+            )
+        )
+    await client.close()
+
+
+@pytest.mark.parametrize(
+    ("request_", "reason"),
+    [
+        (
+            rtc.SignalRequest(mute=rtc.MuteTrackRequest(sid="TR_no")),
+            rtc.RequestResponse.NOT_FOUND,
+        ),
+        (
+            rtc.SignalRequest(
+                publish_data_track_request=rtc.PublishDataTrackRequest(pub_handle=1, name="x")
+            ),
+            rtc.RequestResponse.NOT_ALLOWED,
+        ),
+        (
+            rtc.SignalRequest(add_track=rtc.AddTrackRequest(cid="", name="x")),
+            rtc.RequestResponse.UNSUPPORTED_TYPE,
+        ),
+        (
+            rtc.SignalRequest(
+                update_metadata=rtc.UpdateParticipantMetadata(attributes={"lanai.role": "host"})
+            ),
+            rtc.RequestResponse.NOT_ALLOWED,
+        ),
+    ],
+)
+async def test_what_cannot_be_done_is_answered_with_its_reason(
+    service: SfuService,
+    session: aiohttp.ClientSession,
+    request_: rtc.SignalRequest,
+    reason: int,
+) -> None:
+    client = Replay(service, ALICE, "someone")
+    await client.connect(session)
+    await client.send(request_)
+    response = (await client.wait_for("request_response")).request_response
+    assert response.reason == reason
+    assert response.WhichOneof("request") is not None
+    await client.close()

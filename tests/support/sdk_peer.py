@@ -217,6 +217,7 @@ class _Video:
         self.colour = (0, 0, 0)
         self.counters: list[int] = []
         self.restarts = 0
+        self.first_at_s = 0.0
 
     async def run(self, stream: AsyncIterator[Any]) -> None:
         import numpy as np
@@ -226,6 +227,7 @@ class _Video:
         async for event in stream:
             frame = event.frame
             self.frames += 1
+            self.first_at_s = self.first_at_s or asyncio.get_running_loop().time()
             self.size = (frame.width, frame.height)
             self.sizes.add(self.size)
             flat = np.frombuffer(frame.data, dtype=np.uint8)
@@ -259,6 +261,7 @@ class _Video:
             "first": self.counters[0] if self.counters else None,
             "last": self.counters[-1] if self.counters else None,
             "restarts": self.restarts,
+            "first_at_s": self.first_at_s,
         }
 
 
@@ -341,6 +344,7 @@ class _Child:
             "sid": self.room.local_participant.sid,
             "room_sid": await self.room.sid,
             "seconds": seconds,
+            "started_s": started_s,
             "people": await self.do_people(request),
         }
 

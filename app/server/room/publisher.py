@@ -88,14 +88,12 @@ class Publisher:
         self._unmatched.clear()
         taken = {publication.mid for publication in self.publications.values()}
         self._answers = {mid: answer for mid, answer in self._answers.items() if mid in taken}
-        for mid, section in sending.items():
-            if mid in taken:
-                continue
-            publication_or_none = self._match(section)
-            if publication_or_none is None:
-                self._keep_unmatched(section)
-            else:
-                self._attach(publication_or_none, section)
+        fresh = [section for mid, section in sending.items() if mid not in taken]
+        # Named matches first: a section whose AddTrack is late must not take another's place.
+        for section in [section for section in fresh if self._attach_named(section)]:
+            fresh.remove(section)
+        for section in fresh:
+            self._attach_first(section)
         return self._answers
 
     def end(self, publication: Publication) -> None:
@@ -117,16 +115,28 @@ class Publisher:
         cids = {publication.cid, *(codec.cid for codec in publication.info.codecs)}
         return not cid or cid in cids
 
-    def _match(self, section: MediaSection) -> Publication | None:
-        pending = [
+    def _pending(self, section: MediaSection) -> list[Publication]:
+        return [
             publication
             for publication in self.publications.values()
             if not publication.mid and publication.kind == section.kind
         ]
-        for publication in pending:
-            if section.msid and self._cid_fits(section, publication):
-                return publication
-        return pending[0] if pending else None
+
+    def _attach_named(self, section: MediaSection) -> bool:
+        """Attach the publication that the section's msid names."""
+        for publication in self._pending(section):
+            if section.msid and section.msid[1] and self._cid_fits(section, publication):
+                self._attach(publication, section)
+                return True
+        return False
+
+    def _attach_first(self, section: MediaSection) -> None:
+        """Attach the oldest publication of this kind, or wait for one."""
+        pending = self._pending(section)
+        if pending:
+            self._attach(pending[0], section)
+        else:
+            self._keep_unmatched(section)
 
     def _keep_unmatched(self, section: MediaSection) -> None:
         """Accept the section already: its AddTrack is under way."""
