@@ -157,6 +157,16 @@ class _Dtls(RTCDtlsTransport):
             return
         self._set_state(State.FAILED)
 
+    async def _send_data(self, data: bytes) -> None:
+        # SCTP's timers outlive the association by a moment. To them a closed transport is a
+        # lossy one; an exception would end up in a task that nobody awaits.
+        if self._state != State.CONNECTED:
+            return
+        try:
+            await super()._send_data(data)
+        except SSL.Error as error:
+            log.debug("data written behind the goodbye", error=type(error).__name__)
+
     def handle(self, datagram: bytes) -> bool:
         """Take one datagram after the handshake; False when the peer said goodbye."""
         ssl = self._ssl

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import struct
 from collections.abc import AsyncIterator
+from functools import partial
 from itertools import pairwise
 
 import pytest
@@ -67,6 +68,10 @@ def opus(seq: int, ts_rtp: int, extensions: dict[int, bytes] | None = None) -> b
     )
 
 
+def has_packets(person: Person, count: int) -> bool:
+    return len(person.peer.rtp) >= count
+
+
 async def wait_for_pli(person: Person, ssrc: int) -> None:
     def asked() -> bool:
         return any(
@@ -101,7 +106,7 @@ async def test_audio_reaches_everybody_with_their_own_payload_type(room: MediaRo
         alice.peer.send_rtp(opus(65_530 + i & 0xFFFF, 960 * i))
 
     for person, payload_type in ((bob, 111), (carol, 109)):
-        await person.peer.until(lambda person=person: len(person.peer.rtp) == 10)
+        await person.peer.until(partial(has_packets, person, 10))
         packets = [parse_rtp(data) for data in person.peer.rtp]
         assert {p.payload_type for p in packets} == {payload_type}
         assert {p.ssrc for p in packets} == {OUT_SSRC}
@@ -213,9 +218,9 @@ async def test_layers_are_switched_on_keyframes_without_a_seam(room: MediaRoom) 
 
     send(low.frame(key=True))
     await bob.peer.until(lambda: len(bob.peer.rtp) == 3)
-    low.extensions = high_extensions = {}
+    low.extensions = {}
     send(high.frame(key=True))
-    high.extensions = high_extensions
+    high.extensions = {}
     await carol.peer.until(lambda: len(carol.peer.rtp) == 6)
     send(low.frame(), high.frame())
     await bob.peer.until(lambda: len(bob.peer.rtp) == 6)
@@ -232,7 +237,7 @@ async def test_layers_are_switched_on_keyframes_without_a_seam(room: MediaRoom) 
     for wanted in (parsed[4], parsed[-1]):
         count = len(bob.peer.rtp)
         bob.peer.send_rtcp(rtcp.build_nack(1, OUT_SSRC, [wanted.seq]))
-        await bob.peer.until(lambda count=count: len(bob.peer.rtp) > count)
+        await bob.peer.until(partial(has_packets, bob, count + 1))
         resent = parse_rtp(bob.peer.rtp[-1])
         assert resent.payload[2:] == wanted.payload
         assert resent.ts_rtp == wanted.ts_rtp

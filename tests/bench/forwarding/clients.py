@@ -58,6 +58,7 @@ class Participant:
         self.plan = plan
         self.identity = identity
         self.peer = MediaPeer()
+        self.peer.channels.create("_reliable")
         self.sections: list[MediaSection] = []
         self.tracks: list[rtc.AddTrackRequest] = []
         self.answered = asyncio.Event()
@@ -157,6 +158,8 @@ class Participant:
             section.ice_pwd,
             section.fingerprints[0][1],
         )
+        self.peer.channels.start(5000, 65_535)
+        await self.peer.until(lambda: bool(self.peer.opened))
         self.connected = True
 
 
@@ -306,7 +309,7 @@ async def _run(plan: Plan) -> None:
                 for participant in everybody:
                     participant.peer.check(participant.ufrag, participant.pwd)
                     await participant.ping()
-                await asyncio.sleep(2.5)
+                await asyncio.sleep(5.0)
 
         tasks.append(asyncio.ensure_future(keep_alive()))
         async with asyncio.timeout(60):

@@ -6,6 +6,8 @@ import asyncio
 
 import pytest
 import structlog
+from aiortc import rtcsctptransport
+from google_crc32c import value as crc32c
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -104,6 +106,17 @@ async def test_too_large_and_not_open_are_refused() -> None:
     assert not client.channels.is_open("_reliable")
 
 
+async def test_writing_to_a_peer_that_has_gone_is_quiet() -> None:
+    pair = DtlsPair()
+    server, client = await open_pair(pair)
+    await pair.client.close()
+    server.channels.send("_reliable", bytes(60_000))
+    # Past the retransmission timer, which is what used to fail.
+    await asyncio.sleep(2 * rtcsctptransport.SCTP_RTO_MIN)
+    server.channels.send("_reliable", b"more")
+    await close_pair(pair, server, client)
+
+
 async def test_sctp_that_arrives_before_the_start_is_kept() -> None:
     pair = DtlsPair()
     server, client = Inbox(pair.server), Inbox(pair.client)
@@ -129,15 +142,15 @@ def test_a_peer_with_the_key_cannot_raise_through_feed() -> None:
         @settings(max_examples=300, deadline=None)
         @given(st.binary(min_size=1, max_size=100), st.integers(0, 255))
         def attack(body: bytes, chunk_type: int) -> None:
-            from aiortc.rtcsctptransport import crc32c
-
             tag = server.channels._sctp._local_verification_tag
             chunk = bytes([chunk_type, 0]) + (4 + len(body)).to_bytes(2, "big") + body
             packet = b"\x13\x88\x13\x88" + tag.to_bytes(4, "big") + bytes(4) + chunk
             checksum = crc32c(packet)
             packet = packet[:8] + checksum.to_bytes(4, "little") + packet[12:]
-            pair.client.transport._ssl.send(packet)
-            pair.server.feed(pair.client.transport._ssl.bio_read(2000))
+            ssl = pair.client.transport._ssl
+            assert ssl is not None
+            ssl.send(packet)
+            pair.server.feed(ssl.bio_read(2000))
 
         with structlog.testing.capture_logs() as entries:
             attack()
