@@ -101,6 +101,21 @@ async def test_the_sdk_hears_and_sees_what_the_engine_publishes(
         assert video["sizes"] == [list(size)]
 
 
+async def test_h264_goes_both_ways(sdk: SdkPeer, engine: EnginePeer) -> None:
+    await sdk.call("publish_video", colour=ORANGE, codec="H264")
+    await engine.publish_video(TEAL, codec=rtc.VideoCodec.H264)
+
+    colour, counters, _ = await engine.see("sally")
+    video = await sdk.wait_media("frames", identity="ernie", frames=30)
+
+    assert colour_distance(colour, ORANGE) < COLOUR_TOLERANCE, colour
+    assert counters == sorted(counters)
+    assert colour_distance(tuple(video["colour"]), TEAL) < COLOUR_TOLERANCE, video["colour"]
+    publication = (await engine.person("sally")).find_publication(rtc.TrackSource.SOURCE_CAMERA)
+    assert publication is not None
+    assert publication.mime_type.lower() == "video/h264"
+
+
 async def test_texts_go_both_ways(sdk: SdkPeer, engine: EnginePeer) -> None:
     long_text = "Grüße aus dem Zug 🚆 " * 3_000
     received: asyncio.Queue[tuple[str, str, rtc.TextStreamInfo]] = asyncio.Queue()

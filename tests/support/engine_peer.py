@@ -119,6 +119,7 @@ class EnginePeer:
         size: tuple[int, int] = (640, 360),
         simulcast: bool = False,
         fps: int = 15,
+        codec: rtc.VideoCodec = rtc.VideoCodec.VP8,
     ) -> rtc.LocalTrackPublication:
         """Publish a coloured, counted picture as the camera."""
         source = rtc.VideoSource(*size)
@@ -126,6 +127,7 @@ class EnginePeer:
         options = rtc.TrackPublishOptions(
             source=rtc.TrackSource.SOURCE_CAMERA,
             simulcast=simulcast,
+            video_codec=codec,
             video_encoding=rtc.VideoEncoding(max_bitrate=800_000, max_framerate=fps),
         )
         publication = await self.room.local_participant.publish_track(track, options)
