@@ -22,11 +22,12 @@ from app.engine.enums import (
     ConnectionState,
     DataPacketKind,
     DisconnectReason,
+    IceTransportType,
     SimulateScenarioKind,
     StreamState,
 )
 from app.engine.local_participant import LocalParticipant
-from app.engine.options import RoomOptions
+from app.engine.options import RoomOptions, RtcConfiguration
 from app.engine.participant import Participant, RemoteParticipant
 from app.engine.publication import RemoteTrackPublication
 from app.engine.rpc import RpcDesk
@@ -246,6 +247,10 @@ class Room(EventEmitter[EventTypes]):
         """Join; raises `ConnectError`."""
         if options.encryption or options.e2ee:
             raise NotImplementedError("end-to-end encryption")
+        if options.rtc_config is not None:
+            _check_rtc_config(options.rtc_config)
+        if self._session is not None:
+            raise RuntimeError("the room is joined already")
         self._loop = asyncio.get_running_loop()
         limit = options.data_stream and options.data_stream.max_payload_byte_length
         self._streams.reset(max_bytes=limit or MAX_STREAM_BYTES)
@@ -737,6 +742,14 @@ class Room(EventEmitter[EventTypes]):
             f"rtc.Room(sid={self._info.sid or 'unknown'}, name={self.name}, "
             f"metadata={self.metadata}, connection_state={self._connection_state.name})"
         )
+
+
+def _check_rtc_config(config: RtcConfiguration) -> None:
+    """Refuse what would leave a caller with less privacy or reach than asked for."""
+    if config.ice_transport_type != IceTransportType.TRANSPORT_ALL:
+        raise NotImplementedError("restricting ICE candidates")
+    if config.ice_servers:
+        raise NotImplementedError("STUN and TURN servers")
 
 
 def _session_options(options: RoomOptions) -> SessionOptions:

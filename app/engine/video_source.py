@@ -9,6 +9,7 @@ from app.engine.enums import VideoRotation
 from app.engine.frames import VideoFrame
 from app.engine.options import FrameMetadata
 from app.media.frames import Picture
+from app.media.pixels import turn
 
 PictureSink = Callable[[Picture, int], None]
 
@@ -49,11 +50,12 @@ class VideoSource:
         rotation: VideoRotation | int = VideoRotation.VIDEO_ROTATION_0,
         metadata: FrameMetadata | None = None,
     ) -> None:
-        """Send a copy of `frame`; `timestamp_us` 0 means now. Any thread."""
+        """Send a copy of `frame`, turned upright; `timestamp_us` 0 means now. Any thread."""
         if metadata is not None:
             raise NotImplementedError("frame metadata")
         if self._sinks and not self._closed:
-            self.feed_picture(frame.to_picture(_DEGREES[VideoRotation(rotation)]), timestamp_us)
+            picture = frame.to_picture(_DEGREES[VideoRotation(rotation)])
+            self.feed_picture(turn(picture), timestamp_us)
 
     def feed_picture(self, picture: Picture, timestamp_us: int = 0) -> None:
         """Send a picture without copying it. Any thread."""

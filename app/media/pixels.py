@@ -11,7 +11,7 @@ import numpy as np
 from av.video.reformatter import Colorspace, VideoReformatter
 from numpy.typing import NDArray
 
-from app.media.frames import Bytes
+from app.media.frames import Bytes, Picture
 
 # Per plane: (columns divided by, rows divided by, bytes per sample).
 _PLANES: dict[str, tuple[tuple[int, int, int], ...]] = {
@@ -55,6 +55,16 @@ def convert(
             dst_colorspace=Colorspace.ITU601,
         )
     return _from_frame(frame, width, height, target, flip_y)
+
+
+def turn(picture: Picture) -> Picture:
+    """Return the picture upright: turned clockwise by what its `rotation` asks for."""
+    quarters = picture.rotation // 90 % 4
+    if quarters == 0:
+        return picture
+    planes = [np.rot90(plane, -quarters) for plane in picture.planes()]
+    height, width = planes[0].shape
+    return Picture(width, height, np.concatenate([plane.ravel() for plane in planes]))
 
 
 def _rows(frame: av.VideoFrame, index: int) -> NDArray[np.uint8]:
