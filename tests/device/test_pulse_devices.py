@@ -35,11 +35,11 @@ ctl.!default { type pulse }
 SCRIPT = """
 import json, sys, threading, time
 import numpy as np
-from app.media.capture.generated import GeneratedTone, tone
+from app.media.capture.generated import tone
 from app.media.capture.microphone import MicrophoneInput
 from app.media.devices import list_audio_devices
 from app.media.play.mixer import Mixer
-from app.media.play.speaker import SpeakerOutput, open_output
+from app.media.play.speaker import SpeakerOutput
 from app.media.process.processor import make_processor
 from tests.support.voices import voice_like
 
