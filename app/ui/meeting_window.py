@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from PySide6.QtCore import QEvent, QPoint, QRect, Qt, QTimer, QUrl, Signal
+from PySide6.QtCore import QPoint, QRect, Qt, QTimer, QUrl, Signal
 from PySide6.QtGui import (
     QAccessible,
     QAccessibleAnnouncementEvent,
@@ -25,12 +25,8 @@ from PySide6.QtGui import (
     QShortcut,
 )
 from PySide6.QtWidgets import (
-    QAbstractButton,
-    QAbstractItemView,
     QFileDialog,
     QHBoxLayout,
-    QLineEdit,
-    QPlainTextEdit,
     QVBoxLayout,
     QWidget,
 )
@@ -53,14 +49,13 @@ from app.engine.events import (
     ReconnectStarted,
     Role,
     SpeakersChanged,
-    Transfer,
     TransferChanged,
-    TransferState,
 )
 from app.runtime.errors import Reason, WorldError
 from app.ui.chat.panel import ChatPanel
 from app.ui.files.drop import FileDrop
 from app.ui.files.model import failure_text
+from app.ui.files.news import TransferNews
 from app.ui.files.panel import FilesPanel
 from app.ui.home.words import device_words, typeset
 from app.ui.people.model import Roster
@@ -68,10 +63,10 @@ from app.ui.people.panel import PeoplePanel
 from app.ui.stage.banner import ReconnectBanner
 from app.ui.stage.control_bar import ControlBar, popup_above
 from app.ui.stage.device_menu import PICTURE, SOUND, DeviceMenus
+from app.ui.stage.keyboard import PushToTalk, focus_next_region
 from app.ui.stage.side_panel import WIDTH_PX as PANEL_WIDTH_PX
 from app.ui.stage.side_panel import SidePanel
 from app.ui.stage.stage import Stage
-from app.ui.stage.tile import VideoTile
 from app.ui.stage.top_bar import TopBar
 from app.ui.widgets import Menu, ToastArea, ask
 
@@ -108,10 +103,8 @@ class MeetingPage(QWidget):
         self._is_reconnecting = False
         self._mic_on = False
         self._camera_on = False
-        self._talking = False
         self._problems: set[DeviceKind] = set()
         self._newcomers: list[str] = []
-        self._ended_transfers: set[str] = set()
         self._build()
         self._wire()
         self._make_shortcuts()
@@ -150,10 +143,12 @@ class MeetingPage(QWidget):
         column.addWidget(self._middle, 1)
         self.control_bar = ControlBar()
         self.device_menus = DeviceMenus(self)
+        self.push_to_talk = PushToTalk(self)
         column.addWidget(self.control_bar)
         self.banner = ReconnectBanner(self.stage)
         self.drop = FileDrop(self, self.stage, self._bridge, lambda: not self._is_reconnecting)
         self.toasts = ToastArea(self.stage)
+        self._transfer_news = TransferNews(self.toasts, self._announce, _open_folder)
 
     def _wire(self) -> None:
         bar = self.control_bar
@@ -174,6 +169,7 @@ class MeetingPage(QWidget):
         self.banner.retryRequested.connect(lambda: self._run(self._engine.retry_now()))
         self.banner.leaveRequested.connect(lambda: self.leaveRequested.emit(False))
         self.drop.dropped.connect(self.send_files)
+        self.push_to_talk.held.connect(lambda held: self._run(self._engine.set_push_to_talk(held)))
         self.panel.tabChosen.connect(self.open_panel)
         self.panel.closeRequested.connect(self.close_panel)
         self.chat.sendRequested.connect(self._send_chat)
@@ -240,7 +236,8 @@ class MeetingPage(QWidget):
             case ChatReceived() | ChatFailed():
                 self.chat.handle(event)
             case TransferChanged(transfer=transfer):
-                self._on_transfer(transfer)
+                self.files.handle_transfer(transfer)
+                self._transfer_news.handle_transfer(transfer)
             case LevelChanged(level=level):
                 self.control_bar.mic.level.set_level(level if self._mic_on else 0.0)
             case DevicesChanged():
@@ -288,6 +285,7 @@ class MeetingPage(QWidget):
 
     def _on_local_media(self, mic_on: bool, camera_on: bool) -> None:
         self._mic_on, self._camera_on = mic_on, camera_on
+        self.push_to_talk.is_muted = not mic_on
         if mic_on:
             self._problems.discard(DeviceKind.MICROPHONE)
         if camera_on:
@@ -312,35 +310,6 @@ class MeetingPage(QWidget):
             DeviceKind.SPEAKER: "Speakers",
         }[kind]
         self.toasts.show_toast(f"device_{kind.value}", title, text, tone="warn", stays=True)
-
-    def _on_transfer(self, transfer: Transfer) -> None:
-        self.files.handle_transfer(transfer)
-        if transfer.state is TransferState.RUNNING:
-            self._ended_transfers.discard(transfer.id)
-            return
-        if transfer.id in self._ended_transfers:
-            return
-        self._ended_transfers.add(transfer.id)
-        name = transfer.file_name
-        if transfer.state is TransferState.DONE and not transfer.outgoing:
-            text = f"From {transfer.peer_name}" if transfer.peer_name else "Received"
-            path = transfer.path
-            action = "Open folder" if path is not None else ""
-            self.toasts.show_toast(
-                f"file_{transfer.id}",
-                name,
-                text,
-                tone="success",
-                action=action,
-                on_action=partial(_open_folder, path.parent) if path is not None else None,
-            )
-            self._announce(f"{name} received")
-        elif transfer.state is TransferState.FAILED:
-            text = failure_text(transfer.error, transfer.peer_name)
-            self.toasts.show_toast(f"file_{transfer.id}", name, text, tone="danger", stays=True)
-            self._announce(f"{name}: {text}")
-        elif transfer.state is TransferState.DONE:
-            self._announce(f"{name} sent")
 
     def _announce_newcomers(self) -> None:
         names, self._newcomers = self._newcomers, []
@@ -571,43 +540,14 @@ class MeetingPage(QWidget):
     # -- keyboard and size --------------------------------------------------------------------
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Space talks, Page keys turn pages, Esc closes the top layer."""
+        """Page keys turn pages, Esc closes the top layer."""
         key = event.key()
-        if key == Qt.Key.Key_Space and not event.isAutoRepeat() and self._may_talk():
-            self._talking = True
-            self._run(self._engine.set_push_to_talk(True))
-        elif key == Qt.Key.Key_Escape:
+        if key == Qt.Key.Key_Escape:
             self._close_top_layer()
         elif key in (Qt.Key.Key_PageUp, Qt.Key.Key_PageDown):
             self.stage.turn_page(-1 if key == Qt.Key.Key_PageUp else 1)
         else:
             super().keyPressEvent(event)
-
-    def keyReleaseEvent(self, event: QKeyEvent) -> None:
-        """Letting go of Space mutes again."""
-        if event.key() == Qt.Key.Key_Space and not event.isAutoRepeat() and self._talking:
-            self._stop_talking()
-        else:
-            super().keyReleaseEvent(event)
-
-    def changeEvent(self, event: QEvent) -> None:
-        """A window that loses the keyboard never sees the release of Space."""
-        super().changeEvent(event)
-        if event.type() == QEvent.Type.ActivationChange and self._talking:
-            self._stop_talking()
-
-    def _stop_talking(self) -> None:
-        self._talking = False
-        self._run(self._engine.set_push_to_talk(False))
-
-    def _may_talk(self) -> bool:
-        if self._mic_on or self._talking:
-            return False
-        focused = self.focusWidget()
-        taken = (QLineEdit, QPlainTextEdit, QAbstractItemView)
-        if isinstance(focused, taken):
-            return False
-        return not isinstance(focused, QAbstractButton) or isinstance(focused, VideoTile)
 
     def _close_top_layer(self) -> None:
         window = self.window()
@@ -622,24 +562,11 @@ class MeetingPage(QWidget):
             (self.stage, self.stage),
             (self.control_bar, self.control_bar.mic.button),
         ]
-        if self.banner.isVisible():
-            regions.insert(0, (self.banner, self.banner))
         if self._panel_open:
-            tab = self.panel.tabs[self._panel_open]
-            regions.insert(len(regions) - 1, (self.panel, tab))
-        focused = self.focusWidget()
-        at = next(
-            (
-                number
-                for number, (region, _) in enumerate(regions)
-                if focused is not None and (region is focused or region.isAncestorOf(focused))
-            ),
-            -1 if step > 0 else 0,
-        )
-        target = regions[(at + step) % len(regions)][1]
-        if target is self.banner:
-            target = next(iter(self.banner.findChildren(QAbstractButton)), target)
-        target.setFocus(Qt.FocusReason.ShortcutFocusReason)
+            regions.insert(2, (self.panel, self.panel.tabs[self._panel_open]))
+        if self.banner.isVisible():
+            regions.insert(0, (self.banner, self.banner.retry))
+        focus_next_region(regions, self.focusWidget(), step)
 
     def _padding(self) -> int:
         return 12 if self.width() >= DOCKED_FROM_PX else 8

@@ -3,10 +3,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from PySide6.QtCore import QPoint, Qt
+from PySide6.QtCore import QEvent, QPoint, Qt
 from PySide6.QtGui import QAction
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QAbstractButton, QLabel, QWidget
+from PySide6.QtWidgets import QAbstractButton, QApplication, QLabel, QWidget
 
 from app.engine.events import (
     DeviceFailed,
@@ -14,6 +14,7 @@ from app.engine.events import (
     LevelChanged,
     LocalMediaChanged,
     PersonJoined,
+    ReconnectStarted,
 )
 from app.runtime.errors import Reason, WorldError
 from app.ui.stage.top_bar import clock_text
@@ -232,6 +233,23 @@ def test_f6_jumps_from_region_to_region(meeting: Meeting) -> None:
         seen.append(focused.objectName())
 
     assert seen == ["panelTabPeople", "controlMic", "topInvite", "stage"]
+
+
+def test_f6_reaches_the_banner_first_while_reconnecting(meeting: Meeting) -> None:
+    meeting.post(ReconnectStarted())
+    meeting.page.control_bar.mic.button.setFocus()
+    QTest.keyClick(meeting.page, Qt.Key.Key_F6)
+    assert meeting.find("bannerRetry").hasFocus()
+    QTest.keyClick(meeting.page, Qt.Key.Key_F6, Qt.KeyboardModifier.ShiftModifier)
+    assert meeting.find("controlMic").hasFocus()
+
+
+def test_a_held_space_ends_with_the_window_s_focus(meeting: Meeting) -> None:
+    meeting.post(LocalMediaChanged(False, True))
+    QTest.keyPress(meeting.page, Qt.Key.Key_Space)
+    QApplication.sendEvent(meeting.page, QEvent(QEvent.Type.ActivationChange))
+
+    assert meeting.engine.calls("set_push_to_talk") == [(True,), (False,)]
 
 
 def test_breakpoints_of_the_design(make_meeting: MakeMeeting) -> None:
