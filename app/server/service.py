@@ -22,6 +22,7 @@ from app.rtc.udp_mux import UdpMux
 from app.runtime.errors import Reason, WorldError
 from app.runtime.tasks import TaskOwner
 from app.server.api.application import MAX_REQUEST_LINE_BYTES, build_application
+from app.server.api.http_log import http_logger
 from app.server.api.webhooks import Webhooks
 from app.server.config import ServerConfig
 from app.server.room.identifiers import fresh_id
@@ -84,6 +85,7 @@ class SfuService:
             self._runner = web.AppRunner(
                 application,
                 access_log=None,
+                logger=http_logger(),
                 handle_signals=False,
                 shutdown_timeout=DRAIN_S,
                 max_line_size=MAX_REQUEST_LINE_BYTES,

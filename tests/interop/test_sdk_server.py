@@ -276,6 +276,28 @@ async def test_clients_that_send_nonsense_are_one_log_line_and_nobody_else_notic
     await bob.wait_media("tone", identity="alice", freq_hz=440.0)
 
 
+async def test_bytes_that_are_no_request_are_one_quiet_line(
+    server: ServerProcess, http: aiohttp.ClientSession
+) -> None:
+    host, port = "127.0.0.1", int(server.url.rsplit(":", 1)[1])
+    for junk in (b"\x16\x03\x01 not tls\r\n\r\n", b"GET /" + b"x" * 400_000 + b" HTTP/1.1\r\n\r\n"):
+        reader, writer = await asyncio.open_connection(host, port)
+        writer.write(junk)
+        assert b" 400 " in await reader.readline()
+        writer.close()
+    async with http.get(server.http_url) as response:
+        assert response.status == 200
+    assert "malformed HTTP request refused" in server.log
+    assert "127.0.0.1" not in server.log
+
+
+async def test_a_configuration_that_makes_no_sense_is_one_line_and_status_two() -> None:
+    with pytest.raises(AssertionError, match="unknown configuration key 'prot'") as caught:
+        async with ServerProcess(config={"prot": 1}):
+            pass
+    assert "Traceback" not in str(caught.value)
+
+
 async def test_a_resume_is_sent_round_for_a_new_session(
     server: ServerProcess, http: aiohttp.ClientSession
 ) -> None:
