@@ -87,6 +87,7 @@ def ask_host_options(host: QWidget, plan: HostPlan, on_start: Callable[[HostPlan
     room.returnPressed.connect(accept)
     passcode.returnPressed.connect(accept)
     cancel = Button("Cancel")
+    cancel.setObjectName("hostCancel")
     cancel.clicked.connect(dialog.close_)
     dialog.buttons.addWidget(cancel)
     dialog.buttons.addWidget(start)

@@ -12,6 +12,7 @@ from app.ui.theme import (
     color,
     fill_rounded,
     font_of,
+    mirrored,
     paint_avatar,
     paint_icon,
     stroke_rounded,
@@ -70,19 +71,19 @@ class ProfileChip(QAbstractButton):
         painter = QPainter(self)
         box = QRectF(self.rect())
         fill_rounded(painter, box, 20, _back(self))
-        avatar = QRectF(6, 6, 28, 28)
+        avatar = mirrored(self, QRectF(6, 6, 28, 28))
         if self._name:
             paint_avatar(painter, avatar, self._name, self._name)
         else:
             paint_icon(painter, avatar.adjusted(4, 4, -4, -4), "user", QColor(BAND.text))
         painter.setPen(QColor(BAND.text))
         painter.setFont(self.font())
-        words = QRectF(42, 0, self._text_width() + 2, 40)
+        words = mirrored(self, QRectF(42, 0, self._text_width() + 2, 40))
         shown = QFontMetrics(self.font()).elidedText(
             self._words(), Qt.TextElideMode.ElideRight, _MOST_TEXT_PX
         )
         painter.drawText(words, Qt.AlignmentFlag.AlignVCenter, shown)
-        pencil = QRectF(box.right() - 30, 12, 16, 16)
+        pencil = mirrored(self, QRectF(box.right() - 30, 12, 16, 16))
         paint_icon(painter, pencil, "pencil-simple", QColor(BAND.text_soft))
         if self.hasFocus():
             stroke_rounded(painter, box, 20, color("accent"), 2)

@@ -13,13 +13,22 @@ from PySide6.QtWidgets import (
     QHBoxLayout,
     QScrollArea,
     QSizePolicy,
+    QStyle,
     QVBoxLayout,
     QWidget,
 )
 
 from app.runtime.settings import Recent
 from app.ui.home.words import typeset
-from app.ui.theme import TypeStyle, color, fill_rounded, font_of, paint_icon, stroke_rounded
+from app.ui.theme import (
+    TypeStyle,
+    color,
+    fill_rounded,
+    font_of,
+    mirrored,
+    paint_icon,
+    stroke_rounded,
+)
 from app.ui.widgets import Button, Card, EmptyState, TextLabel
 
 ROW_PX = 54
@@ -123,26 +132,31 @@ class RecentRow(QAbstractButton):
         if self.hasFocus():
             stroke_rounded(painter, box, 10, color("accent"), 2)
         icon = "house-line" if self._recent.hosted_here else "clock-counter-clockwise"
-        paint_icon(painter, QRectF(25, 17, 20, 20), icon, color("text2"))
+        paint_icon(painter, mirrored(self, QRectF(25, 17, 20, 20)), icon, color("text2"))
         caption = font_of(TypeStyle.CAPTION)
         when_width = QFontMetrics(caption).horizontalAdvance(self._when)
         right = self.width() - 46
         room_width = max(0, right - when_width - 16 - 70)
-        middle = Qt.AlignmentFlag.AlignVCenter
+        align = Qt.AlignmentFlag
+        reading = self.layoutDirection()
+        leading = QStyle.visualAlignment(reading, align.AlignLeft | align.AlignVCenter)
+        trailing = QStyle.visualAlignment(reading, align.AlignRight | align.AlignVCenter)
         elide = Qt.TextElideMode.ElideRight
         strong = font_of(TypeStyle.BODY, weight=500)
         painter.setFont(strong)
         painter.setPen(color("text1"))
         shown = QFontMetrics(strong).elidedText(self._recent.room, elide, room_width)
-        painter.drawText(QRectF(70, 8, room_width + 2, 20), middle, shown)
+        painter.drawText(mirrored(self, QRectF(70, 8, room_width + 2, 20)), leading, shown)
         painter.setFont(caption)
         painter.setPen(color("text2"))
         shown = QFontMetrics(caption).elidedText(self._where, elide, room_width)
-        painter.drawText(QRectF(70, 28, room_width + 2, 16), middle, shown)
+        painter.drawText(mirrored(self, QRectF(70, 28, room_width + 2, 16)), leading, shown)
         painter.setPen(color("text3"))
-        painter.drawText(QRectF(right - when_width, 17, when_width + 2, 20), middle, self._when)
-        caret = QRectF(self.width() - 32, 19, 16, 16)
-        paint_icon(painter, caret, "caret-right", color("text2"))
+        when = mirrored(self, QRectF(right - when_width - 2, 17, when_width + 2, 20))
+        painter.drawText(when, trailing, self._when)
+        caret = mirrored(self, QRectF(self.width() - 32, 19, 16, 16))
+        is_rtl = reading is Qt.LayoutDirection.RightToLeft
+        paint_icon(painter, caret, "caret-left" if is_rtl else "caret-right", color("text2"))
 
 
 def spoken_day(at_ms: int, today: date) -> str:

@@ -12,7 +12,7 @@ Belongs to the Qt thread. What other packages use:
   Phosphor names without the prefix ("microphone-slash-fill"). An icon does not follow a theme
   change by itself: the widgets' buttons do it for you.
 - `fill_rounded`, `stroke_rounded`, `rounded_path`, `paint_shadow`, `paint_avatar`,
-  `paint_placeholder`, `avatar_colors`, `initial_of`: for `paintEvent`.
+  `paint_placeholder`, `avatar_colors`, `initial_of`, `mirrored(widget, rect)`: for `paintEvent`.
 - `set_property(widget, "tone", "off")` and `repolish(widget)`: states the style sheet selects by.
 
 Roles the sheet knows (dynamic property `role`): QFrame card, inset, bar, topbar, bottombar, panel,
@@ -28,6 +28,7 @@ from app.ui.theme.paint import (
     avatar_colors,
     fill_rounded,
     initial_of,
+    mirrored,
     paint_avatar,
     paint_placeholder,
     paint_shadow,
@@ -77,6 +78,7 @@ __all__ = [
     "initial_of",
     "load_fonts",
     "make_icon",
+    "mirrored",
     "paint_avatar",
     "paint_icon",
     "paint_placeholder",

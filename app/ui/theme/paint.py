@@ -6,6 +6,7 @@ import zlib
 
 from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QColor, QFontMetricsF, QLinearGradient, QPainter, QPainterPath, QPen
+from PySide6.QtWidgets import QWidget
 
 from app.ui.theme.fonts import font_px
 from app.ui.theme.tokens import AVATARS, ON_AVATAR
@@ -16,6 +17,13 @@ def rounded_path(rect: QRectF, radius: float) -> QPainterPath:
     path = QPainterPath()
     path.addRoundedRect(rect, radius, radius)
     return path
+
+
+def mirrored(widget: QWidget, rect: QRectF) -> QRectF:
+    """Return where `rect` lies in `widget`: as given, or mirrored when it reads right to left."""
+    if widget.layoutDirection() is not Qt.LayoutDirection.RightToLeft:
+        return rect
+    return QRectF(widget.width() - rect.right(), rect.top(), rect.width(), rect.height())
 
 
 def fill_rounded(painter: QPainter, rect: QRectF, radius: float, color: QColor) -> None:

@@ -92,14 +92,10 @@ QLineEdit, QComboBox, QPlainTextEdit[role="input"], QTextEdit[role="input"] {
   background: $surface2; color: $text1; border: 1px solid $control; border-radius: 10px; }
 QLineEdit { padding: 0 12px; min-height: 38px; }
 QLineEdit[extent="large"] { min-height: 46px; }
-QLineEdit[icon="true"] { padding-left: 40px; }
-QLineEdit[icon="true"][extent="large"] { padding-left: 41px; }
 QLineEdit:focus, QComboBox:focus, QPlainTextEdit[role="input"]:focus,
 QTextEdit[role="input"]:focus { border: 2px solid $accent; }
 QLineEdit:focus { padding-right: 11px; padding-left: 11px; min-height: 36px; }
 QLineEdit[extent="large"]:focus { min-height: 44px; }
-QLineEdit[icon="true"]:focus { padding-left: 39px; }
-QLineEdit[icon="true"][extent="large"]:focus { padding-left: 40px; }
 QLineEdit[tone="danger"], QLineEdit[tone="danger"]:focus { border-color: $danger_text; }
 QLineEdit:disabled, QComboBox:disabled { color: $text3; }
 QComboBox { padding: 0 36px 0 40px; min-height: 38px; }

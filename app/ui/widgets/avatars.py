@@ -8,7 +8,7 @@ from PySide6.QtCore import QRectF, QSize
 from PySide6.QtGui import QPainter, QPaintEvent
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
-from app.ui.theme import color, paint_avatar
+from app.ui.theme import color, mirrored, paint_avatar
 
 
 class Avatar(QWidget):
@@ -67,7 +67,8 @@ class AvatarRow(QWidget):
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         for index, name in enumerate(self._names):
-            box = QRectF(2 + index * (self._side - 6), 2, self._side, self._side)
+            left = 2 + index * (self._side - 6)
+            box = mirrored(self, QRectF(left, 2, self._side, self._side))
             painter.setPen(color(self._behind))
             painter.setBrush(color(self._behind))
             painter.drawEllipse(box.adjusted(-2, -2, 2, 2))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QPoint, QRect, QRectF, QSize, Qt, QVariantAnimation
+from PySide6.QtCore import QEvent, QPoint, QRectF, QSize, Qt, QVariantAnimation
 from PySide6.QtGui import QPainter, QPaintEvent
 from PySide6.QtWidgets import (
     QCheckBox,
@@ -21,6 +21,7 @@ from app.ui.theme import (
     duration_ms,
     fill_rounded,
     font_of,
+    mirrored,
     paint_icon,
     set_property,
     stroke_rounded,
@@ -41,11 +42,24 @@ class TextField(QLineEdit):
         super().__init__(parent)
         self._icon_name = icon
         self.setPlaceholderText(placeholder)
-        self.setProperty("icon", "true" if icon else "false")
         self.setProperty("extent", "large" if large else "")
         self.setProperty("tone", "")
         self.setFixedHeight(48 if large else 40)
+        self._make_room()
         self.setFont(font_of(TypeStyle.BODY))
+
+    def _make_room(self) -> None:
+        room = 28 if self._icon_name else 0
+        if self.layoutDirection() is Qt.LayoutDirection.RightToLeft:
+            self.setTextMargins(0, 0, room, 0)
+        else:
+            self.setTextMargins(room, 0, 0, 0)
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Keep the room for the icon on the side where it stands."""
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.LayoutDirectionChange:
+            self._make_room()
 
     def set_problem(self, problem: bool) -> None:
         """Outline the field as mistaken; the words stand beside it."""
@@ -57,7 +71,7 @@ class TextField(QLineEdit):
         if self._icon_name:
             painter = QPainter(self)
             box = QRectF(13, (self.height() - 18) / 2, 18, 18)
-            paint_icon(painter, box, self._icon_name, color("text2"))
+            paint_icon(painter, mirrored(self, box), self._icon_name, color("text2"))
         if self.isReadOnly() and not self.hasFocus() and self._is_cut():
             painter = QPainter(self)
             end = QRectF(self.width() - 30, 4, 26, self.height() - 8)
@@ -88,17 +102,21 @@ class ComboBox(QComboBox):
         self.initStyleOption(option)
         painter.drawComplexControl(QStyle.ComplexControl.CC_ComboBox, option)
         middle = self.height() / 2
-        words = QRect(41, 0, self.width() - 41 - 36, self.height())
+        words = mirrored(self, QRectF(41, 0, self.width() - 41 - 36, self.height()))
         painter.setPen(color("text1" if self.isEnabled() else "text3"))
         shown = self.fontMetrics().elidedText(
             self.currentText() or self.placeholderText(),
             Qt.TextElideMode.ElideRight,
-            words.width(),
+            int(words.width()),
         )
-        painter.drawText(words, Qt.AlignmentFlag.AlignVCenter, shown)
+        leading = QStyle.visualAlignment(
+            self.layoutDirection(), Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
+        )
+        painter.drawText(words, leading, shown)
         ink = color("text2" if self.isEnabled() else "text3")
-        paint_icon(painter, QRectF(13, middle - 9, 18, 18), self._icon_name, ink)
-        caret = QRectF(self.width() - 27, middle - 7, 14, 14)
+        front = mirrored(self, QRectF(13, middle - 9, 18, 18))
+        paint_icon(painter, front, self._icon_name, ink)
+        caret = mirrored(self, QRectF(self.width() - 27, middle - 7, 14, 14))
         paint_icon(painter, caret, "caret-down", ink)
 
 
@@ -148,4 +166,4 @@ class Switch(QCheckBox):
         painter.setPen(Qt.PenStyle.NoPen)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.setBrush(color("on_accent" if on else "text2"))
-        painter.drawEllipse(QRectF(6 + 16 * self._knob, 6, 16, 16))
+        painter.drawEllipse(mirrored(self, QRectF(6 + 16 * self._knob, 6, 16, 16)))

@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from PySide6.QtCore import QRectF, QSize, Qt
 from PySide6.QtGui import QFontMetrics, QPainter, QPaintEvent, QResizeEvent
-from PySide6.QtWidgets import QFrame, QLabel, QSizePolicy, QWidget
+from PySide6.QtWidgets import QFrame, QLabel, QSizePolicy, QStyle, QWidget
 
-from app.ui.theme import TYPE, TypeStyle, color, fill_rounded, font_of, paint_icon, set_property
+from app.ui.theme import (
+    TYPE,
+    TypeStyle,
+    color,
+    fill_rounded,
+    font_of,
+    mirrored,
+    paint_icon,
+    set_property,
+)
 
 
 class TextLabel(QLabel):
@@ -204,10 +213,13 @@ class Chip(QWidget):
         fill_rounded(painter, QRectF(self.rect()), self.height() / 2, color(back))
         left = 10
         if self._icon:
-            paint_icon(painter, QRectF(left, 5, 14, 14), self._icon, color(front))
+            at = mirrored(self, QRectF(left, 5, 14, 14))
+            paint_icon(painter, at, self._icon, color(front))
             left += 18
         painter.setFont(self.font())
         painter.setPen(color(front))
-        painter.drawText(
-            self.rect().adjusted(left, 0, -8, 0), Qt.AlignmentFlag.AlignVCenter, self._text
+        words = mirrored(self, QRectF(self.rect()).adjusted(left, 0, -8, 0))
+        leading = QStyle.visualAlignment(
+            self.layoutDirection(), Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
         )
+        painter.drawText(words, leading, self._text)

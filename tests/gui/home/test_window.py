@@ -11,12 +11,13 @@ from typing import cast
 import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QApplication
+from PySide6.QtWidgets import QAbstractButton, QApplication, QLineEdit, QWidget
 from pytestqt.qtbot import QtBot
 
 from app.engine.events import EndCause, MeetingEnded
 from app.host.hosted import HostedRoom, HostedServer
 from app.runtime.errors import Reason, WorldError
+from app.runtime.settings import Recent
 from app.ui import application
 from app.ui.main_window import MainWindow
 from app.ui.single_instance import SingleInstance
@@ -337,3 +338,68 @@ def test_nothing_keeps_running_after_closing(
     assert not window.desktop.window.isVisible()
     assert window.engine.open_slots == []
     assert not [task for task in asyncio.all_tasks(ui_loop) if not task.done()]
+
+
+def test_everything_that_can_be_pressed_has_a_name_and_is_large_enough(
+    open_window: Open, server: FakeServer
+) -> None:
+    window = open_window()
+    window.desktop.recents.add(Recent("Tea", "192.168.1.24:7880", 1_700_000_000_000))
+    window.desktop.show_start()
+
+    def look() -> None:
+        window.settle()
+        for button in window.desktop.window.findChildren(QAbstractButton):
+            if button.isVisible() and button.objectName() not in ("qt_toolbar_ext_button",):
+                said = button.accessibleName() or button.text() or button.toolTip()
+                assert said, button.objectName() or type(button)
+                assert min(button.width(), button.height()) >= 28, said
+                assert button.objectName() or said == "Close", said
+        for field in window.desktop.window.findChildren(QLineEdit):
+            if field.isVisible():
+                assert field.accessibleName(), field.objectName()
+
+    look()
+    window.click("startHostOptions")
+    look()
+    window.click("hostStart")
+    window.wait_for_page("prejoinPage")
+    look()
+    window.click("prejoinJoin")
+    window.wait_for_page("connectingPage")
+    look()
+    window.post(MeetingEnded(EndCause.LOST, "Tea", "Noa", 5.0, 0, Path("/tmp")))
+    window.wait_for_page("endPage")
+    look()
+
+
+def test_object_names_are_unique_in_the_window(open_window: Open, server: FakeServer) -> None:
+    window = hosting(open_window)
+    window.desktop.show_invite()
+    window.settle()
+
+    names = [
+        widget.objectName()
+        for widget in window.desktop.window.findChildren(QWidget)
+        if widget.objectName() and not widget.objectName().startswith("qt_")
+    ]
+    assert sorted(names) == sorted(set(names))
+
+
+def test_the_pages_mirror_for_languages_read_from_the_right(
+    open_window: Open, server: FakeServer, qapp: QApplication
+) -> None:
+    window = open_window()
+    qapp.setLayoutDirection(Qt.LayoutDirection.RightToLeft)
+    try:
+        window.settle()
+        assert window.box("startJoinCard")[0] > window.box("startRecentCard")[0]
+        window.click("startHostButton")
+        window.wait_for_page("prejoinPage")
+        assert window.box("prejoinPreview")[0] > window.box("prejoinJoin")[0]
+        field_ = window.find("prejoinName")
+        assert isinstance(field_, QLineEdit)
+        assert field_.textMargins().right() == 28
+        assert not window.desktop.window.grab().isNull()
+    finally:
+        qapp.setLayoutDirection(Qt.LayoutDirection.LeftToRight)

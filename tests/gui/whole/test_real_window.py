@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
+import signal
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
@@ -29,6 +31,8 @@ from app.engine.events import (
     MeetingJoined,
     PersonChanged,
     PersonJoined,
+    Reconnected,
+    ReconnectStarted,
     TransferChanged,
     TransferState,
 )
@@ -216,6 +220,28 @@ def test_everybody_is_sent_home_when_the_host_ends_it(stage: Stage, guest: Guest
     stage.wait_for_page("endPage")
     stage.wait(lambda: guest.seen(MeetingEnded, lambda event: event.cause is EndCause.ENDED))
     stage.wait(lambda: stage.desktop.server is None)
+
+
+def test_a_killed_server_comes_back_and_the_meeting_goes_on(stage: Stage, guest: Guest) -> None:
+    host_a_meeting(stage)
+    bring_in(stage, guest)
+    server = stage.desktop.server
+    assert server is not None
+
+    # The supervisor's complaint is expected here, and only here.
+    with structlog.testing.capture_logs():
+        os.kill(server.pid, signal.SIGKILL)
+        stage.wait(lambda: stage.seen(ReconnectStarted))
+        assert stage.find("bannerReconnect").isVisible()
+        assert stage.find("controlMic").isEnabled()
+        assert stage.find("controlLeave").isEnabled()
+        stage.wait(lambda: stage.seen(Reconnected))
+        stage.wait(lambda: guest.seen(Reconnected))
+        stage.wait(lambda: len(tile_names(stage)) == 1)
+        stage.run(guest.engine.send_chat("Still here"))
+        stage.wait(lambda: stage.text_on_screen("Still here"))
+    assert server.restarts == 1
+    assert stage.desktop.meeting_page is not None
 
 
 def test_a_link_to_nobody_is_told_and_the_address_can_be_edited(stage: Stage) -> None:
