@@ -35,6 +35,7 @@ from app.engine.events import (
     ReconnectStarted,
     SpeakersChanged,
 )
+from app.engine.layer_wishes import LayerWishes
 from app.engine.local_media import LocalMedia
 from app.engine.local_participant import PublishTrackError
 from app.engine.people import Roster, person_of, video_kind
@@ -49,6 +50,7 @@ from app.runtime.tasks import TaskOwner, spawn
 log = structlog.get_logger(__name__)
 
 _LEAVE_TIMEOUT_S = 3.0
+_TILE_WATCH_S = 1.0
 _MAX_TEXT_BYTES = 80_000
 _CAUSES = {
     DisconnectReason.CLIENT_INITIATED: EndCause.LEFT,
@@ -110,6 +112,7 @@ class Meeting:
         self._room = _Room()
         self._roster = Roster()
         self._chat = ChatHistory()
+        self._layers = LayerWishes()
         self._transfers = Transfers(post=post, open_sink=self._open_sink, folder=folder)
         self._qualities: dict[str, int] = {}
         self._joined_at_ms: dict[str, int] = {}
@@ -165,6 +168,8 @@ class Meeting:
             )
         )
         self._pictures.set_me(self._room.local_participant.identity)
+        self._pictures.on_demand = self._ask_for_layers
+        spawn(self._watch_tiles(), name="tiles", owner=self._owner)
 
     @property
     def host_name(self) -> str:
@@ -216,6 +221,7 @@ class Meeting:
         await self._transfers.aclose()
         await self._local.exit()
         self._playback.remove_all_voices()
+        self._pictures.on_demand = None
         self._pictures.set_me("")
         self._pictures.drop_all_tracks()
         with contextlib.suppress(TimeoutError):
@@ -392,6 +398,34 @@ class Meeting:
                 attributes=lambda: attributes,
             )
         )
+
+    # -- layers -----------------------------------------------------------------------------
+
+    async def _watch_tiles(self) -> None:
+        """Tiles change their size without telling anybody but their slots."""
+        while True:
+            await asyncio.sleep(_TILE_WATCH_S)
+            self._ask_for_layers()
+
+    def _ask_for_layers(self) -> None:
+        if self._is_over or self._is_reconnecting:
+            return
+        now_s = time.monotonic()
+        seen: set[str] = set()
+        for participant in self._room.remote_participants.values():
+            for publication in participant.track_publications.values():
+                kind = video_kind(publication.source)
+                if kind is None or not isinstance(publication.track, rtc.RemoteVideoTrack):
+                    continue
+                seen.add(publication.sid)
+                demand = self._pictures.demand(participant.identity, kind)
+                wish = self._layers.handle_demand(publication.sid, demand, now_s)
+                if wish is None:
+                    continue
+                if wish.size is not None:
+                    publication.set_video_dimension(*wish.size)
+                publication.set_enabled(wish.size is not None)
+        self._layers.forget_all_but(seen)
 
     # -- the room's events --------------------------------------------------------------------
 

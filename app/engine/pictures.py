@@ -38,6 +38,8 @@ class Pictures:
         self._decoders: dict[Key, tuple[RemoteVideoTrack, VideoDecoder]] = {}
         self._wired: dict[VideoSlot, VideoDecoder] = {}
         self._me = ""
+        self.on_demand: Callable[[], None] | None = None
+        """Called on the engine thread when somebody starts or stops to look."""
 
     def open_slot(self, identity: str, kind: VideoKind, on_ready: Callable[[], None]) -> VideoSlot:
         """Make a slot for a person's picture; "" is one's own camera."""
@@ -85,6 +87,13 @@ class Pictures:
         for key in list(self._tracks):
             self.set_track(*key, None)
 
+    def demand(self, identity: str, kind: VideoKind) -> tuple[int, int] | None:
+        """Say how large the largest tile of a person is, None when nobody looks."""
+        with self._lock:
+            slots = self._looking_at((identity, kind))
+        sizes = [slot.target_size for slot in slots]
+        return max((size for size in sizes if size is not None), default=None)
+
     def offer_own(self, picture: Picture, ts_rtp: int) -> None:
         """Show one's own picture wherever it is looked at."""
         for slot in self._own_slots:
@@ -116,6 +125,11 @@ class Pictures:
 
     def _wire(self, key: Key) -> None:
         """Make decoder and slots of `key` agree with who looks and what there is to see."""
+        self._rewire(key)
+        if self.on_demand is not None:
+            self.on_demand()
+
+    def _rewire(self, key: Key) -> None:
         with self._lock:
             slots = self._looking_at(key)
         track = self._tracks.get(key)

@@ -73,6 +73,12 @@ class VideoSlot:
         visible = width_px > 0 and height_px > 0
         self._target = (width_px, height_px, Fit(fit)) if visible else None
 
+    @property
+    def target_size(self) -> tuple[int, int] | None:
+        """How large the tile is in device pixels, None while it is not seen."""
+        target = self._target
+        return target[:2] if target is not None else None
+
     def take(self) -> TileFrame | None:
         """Return the newest frame once, or None when there is no new one."""
         return self._mailbox.take()
