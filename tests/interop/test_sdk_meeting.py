@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from collections.abc import AsyncIterator
 
@@ -172,6 +173,25 @@ async def test_data_packets_go_where_they_are_sent(
         assert "bob-only" not in topics
         own = [e for e in await alice.call("events") if e["event"] == "data_received"]
         assert own == []
+
+
+async def test_somebody_who_joins_in_the_middle_misses_nothing_from_then_on(
+    server: ServerProcess, alice: SdkPeer, bob: SdkPeer
+) -> None:
+    await alice.connect(server.url, token_for("alice"))
+    last = 499
+    sending = alice.call("publish_numbers", topic="count", count=last + 1, interval_s=0.005)
+    _, joined = await asyncio.gather(sending, bob.connect(server.url, token_for("bob")))
+    assert joined["seconds"] < 5
+    await bob.wait_event("data_received", data=base64.b64encode(str(last).encode()).decode())
+    events = await bob.call("events")
+    numbers = [
+        int(base64.b64decode(event["data"]))
+        for event in events
+        if event["event"] == "data_received"
+    ]
+    assert 0 < numbers[0] < last
+    assert numbers == list(range(numbers[0], last + 1))
 
 
 async def test_names_and_attributes_reach_the_others(pair: tuple[SdkPeer, SdkPeer]) -> None:

@@ -539,6 +539,12 @@ class _Child:
             topic=request.get("topic", ""),
         )
 
+    async def do_publish_numbers(self, request: dict[str, Any]) -> None:
+        """Send 0, 1, 2, … as reliable packets, a few milliseconds apart."""
+        for number in range(request["count"]):
+            await self.room.local_participant.publish_data(str(number), topic=request["topic"])
+            await asyncio.sleep(request["interval_s"])
+
     async def do_set_name(self, request: dict[str, Any]) -> None:
         await self.room.local_participant.set_name(request["name"])
 

@@ -43,6 +43,8 @@ GOODBYE_GRACE_S = 1.0
 # A `leave` must not be overtaken by the end of the media: the client would take that for a loss.
 FAREWELL_S = 0.5
 EARLY_DATA_BYTES = 100_000
+# Reliable data for one reader who does not read; beyond it the server's memory is worth more.
+MAX_BUFFERED_BYTES = 256 * 1024 * 1024
 
 Reasons = models.DisconnectReason
 States = models.ParticipantInfo
@@ -202,7 +204,12 @@ class Participant(TransportObserver):
 
     def send_data(self, label: str, data: bytes) -> None:
         """Deliver a data packet, reliable ones even before the channel is open."""
-        if self.transport.send_data(label, data) or label != RELIABLE or self._early.is_open:
+        if self.transport.send_data(label, data):
+            if label == RELIABLE and self.transport.data_buffered(label) > MAX_BUFFERED_BYTES:
+                log.warning("participant does not read its data", participant=self.sid)
+                self._send_back()
+            return
+        if label != RELIABLE or self._early.is_open:
             return
         if self._early.size_bytes + len(data) <= EARLY_DATA_BYTES:
             self._early.packets.append((label, data))

@@ -310,8 +310,9 @@ class Room:
             return
         if routed is None:
             return
-        for sid in routed.to:
-            self.participants[sid].send_data(routed.label, routed.data)
+        receivers = [self.participants[sid] for sid in routed.to]
+        for receiver in receivers:
+            receiver.send_data(routed.label, routed.data)
 
     # --- inside
 
