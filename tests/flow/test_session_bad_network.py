@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from app.protocol.sdp import parse_candidate
-from app.rtc import ice_agent
+from app.rtc import ice_agent, ice_checklist
 from app.rtc.ice_agent import IceAgent
 from app.runtime.tasks import TaskOwner
 from tests.support.link import CAFE_WIFI, PERFECT, Conditions, UdpRelay
@@ -105,3 +105,26 @@ async def test_sound_keeps_arriving_and_its_loss_is_known(
             await eventually(lambda: len(heard.packets.get(sid, ())) >= 200)
             stats = (await bob.get_stats()).receivers[0]
             assert stats.jitter_s > 0.002
+
+
+async def test_a_media_path_that_dies_is_noticed_and_made_again(
+    monkeypatch: pytest.MonkeyPatch, source: MediaSource
+) -> None:
+    monkeypatch.setattr(ice_checklist, "CONSENT_INTERVAL_S", 0.1)
+    monkeypatch.setattr(ice_checklist, "CONSENT_TIMEOUT_S", 1.0)
+    async with (
+        serving() as server,
+        joined(server.url, "bob") as (_, seen),
+        media_through(monkeypatch, server.rtc_port, PERFECT, PERFECT) as relay,
+        joined(server.url, "ada") as (ada, witness),
+    ):
+        sid, video = await publish_camera(ada)
+        source.play(None, video)
+        await eventually(lambda: seen.frames.get(sid))
+
+        relay.up.conditions = relay.down.conditions = replace(PERFECT, loss=1.0)
+        await eventually(lambda: witness.count("on_reconnecting") == 1)
+        relay.up.conditions = relay.down.conditions = PERFECT
+        await eventually(lambda: witness.count("on_reconnected") == 1)
+        new_sid = witness.arguments("on_local_republished")[1].sid
+        await eventually(lambda: len(seen.frames.get(new_sid, ())) > 10)

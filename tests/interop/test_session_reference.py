@@ -9,6 +9,7 @@ import aiohttp
 import pytest
 from livekit import api
 from livekit.protocol import models as lk_models
+from livekit.protocol import rtc as lk_rtc
 
 from app.engine.session import Session
 from app.runtime.errors import Reason, WorldError
@@ -175,6 +176,26 @@ async def test_a_cut_connection_comes_back_with_its_tracks(
         await eventually(lambda: len(seen.frames.get(new, ())) > 30)
         await ada.close()
         await bob.close()
+
+
+@pytest.mark.parametrize("fault", ["migration", "node_failure"])
+async def test_a_server_that_sends_us_away_gets_us_back(join: Join, fault: str) -> None:
+    ada, witness = await join("ada")
+    sid, _ = await publish_microphone(ada)
+    ada.simulate(lk_rtc.SimulateScenario(**{fault: True}))  # type: ignore[arg-type]
+
+    await eventually(lambda: witness.count("on_reconnected") == 1)
+    assert witness.arguments("on_local_republished")[0] == sid
+
+
+async def test_a_server_that_leaves_ends_the_session(join: Join) -> None:
+    ada, witness = await join("ada")
+    ada.simulate(lk_rtc.SimulateScenario(server_leave=True))
+
+    await eventually(lambda: witness.count("on_disconnected") == 1)
+    reason = witness.arguments("on_disconnected")[0]
+    assert reason == lk_models.DisconnectReason.SERVER_SHUTDOWN
+    assert witness.count("on_reconnecting") == 0
 
 
 @pytest.mark.parametrize(
