@@ -16,8 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QPoint, QRect, Qt, QTimer, QUrl, Signal
 from PySide6.QtGui import (
-    QAccessible,
-    QAccessibleAnnouncementEvent,
     QDesktopServices,
     QKeyEvent,
     QKeySequence,
@@ -54,16 +52,15 @@ from app.engine.events import (
 from app.runtime.errors import Reason, WorldError
 from app.ui.chat.panel import ChatPanel
 from app.ui.files.drop import FileDrop
-from app.ui.files.model import failure_text
 from app.ui.files.news import TransferNews
 from app.ui.files.panel import FilesPanel
-from app.ui.home.words import device_words, typeset
 from app.ui.people.model import Roster
 from app.ui.people.panel import PeoplePanel
 from app.ui.stage.banner import ReconnectBanner
 from app.ui.stage.control_bar import ControlBar, popup_above
 from app.ui.stage.device_menu import PICTURE, SOUND, DeviceMenus
 from app.ui.stage.keyboard import PushToTalk, focus_next_region
+from app.ui.stage.notices import Notices
 from app.ui.stage.side_panel import WIDTH_PX as PANEL_WIDTH_PX
 from app.ui.stage.side_panel import SidePanel
 from app.ui.stage.stage import Stage
@@ -76,7 +73,6 @@ if TYPE_CHECKING:
 
 DOCKED_FROM_PX = 1100
 TIGHT_BELOW_PX = 760
-_JOINS_BATCHED_MS = 2000
 
 
 class MeetingPage(QWidget):
@@ -104,17 +100,12 @@ class MeetingPage(QWidget):
         self._mic_on = False
         self._camera_on = False
         self._problems: set[DeviceKind] = set()
-        self._newcomers: list[str] = []
         self._build()
         self._wire()
         self._make_shortcuts()
         self._clock_timer = QTimer(self)
         self._clock_timer.setInterval(500)
         self._clock_timer.timeout.connect(self._on_clock)
-        self._join_timer = QTimer(self)
-        self._join_timer.setSingleShot(True)
-        self._join_timer.setInterval(_JOINS_BATCHED_MS)
-        self._join_timer.timeout.connect(self._announce_newcomers)
         bridge.eventPosted.connect(self.handle)
 
     # -- parts ------------------------------------------------------------------------------
@@ -148,7 +139,8 @@ class MeetingPage(QWidget):
         self.banner = ReconnectBanner(self.stage)
         self.drop = FileDrop(self, self.stage, self._bridge, lambda: not self._is_reconnecting)
         self.toasts = ToastArea(self.stage)
-        self._transfer_news = TransferNews(self.toasts, self._announce, _open_folder)
+        self.notices = Notices(self, self.toasts)
+        self._transfer_news = TransferNews(self.toasts, self.notices.announce, _open_folder)
 
     def _wire(self) -> None:
         bar = self.control_bar
@@ -221,13 +213,11 @@ class MeetingPage(QWidget):
                 self._set_reconnecting(True)
             case Reconnected():
                 self._set_reconnecting(False)
-                self.toasts.show_toast("reconnected", typeset("You're back"), tone="success")
+                self.notices.tell_back()
             case MeetingEnded():
                 self.close_meeting()
             case PersonJoined(person=person):
-                self._newcomers.append(person.name)
-                if not self._join_timer.isActive():
-                    self._join_timer.start()
+                self.notices.tell_joined(person.name)
             case PersonLeft() | PersonChanged():
                 pass
             case SpeakersChanged(speakers=speakers):
@@ -279,7 +269,7 @@ class MeetingPage(QWidget):
         if on:
             self.banner.place(self.stage.width(), self._padding())
             self.banner.start()
-            self._announce(typeset("Reconnecting. Your connection dropped."))
+            self.notices.tell_reconnecting()
         else:
             self.banner.stop()
 
@@ -301,32 +291,7 @@ class MeetingPage(QWidget):
     def _on_device_failed(self, kind: DeviceKind, reason: Reason, name: str) -> None:
         self._problems.add(kind)
         self._show_media()
-        text = device_words(kind.value, reason)
-        if name and reason is Reason.DEVICE_GONE:
-            text = f"{name} was unplugged."
-        title = {
-            DeviceKind.MICROPHONE: "Microphone",
-            DeviceKind.CAMERA: "Camera",
-            DeviceKind.SPEAKER: "Speakers",
-        }[kind]
-        self.toasts.show_toast(f"device_{kind.value}", title, text, tone="warn", stays=True)
-
-    def _announce_newcomers(self) -> None:
-        names, self._newcomers = self._newcomers, []
-        if not names:
-            return
-        if len(names) == 1:
-            text = f"{names[0]} joined the meeting"
-        elif len(names) == 2:
-            text = f"{names[0]} and {names[1]} joined the meeting"
-        else:
-            text = f"{names[0]} and {len(names) - 1} others joined the meeting"
-        self.toasts.show_toast("joined", text)
-        self._announce(text)
-
-    def _announce(self, text: str) -> None:
-        if QAccessible.isActive():
-            QAccessible.updateAccessibility(QAccessibleAnnouncementEvent(self, text))
+        self.notices.tell_device_failed(kind, reason, name)
 
     def _on_clock(self) -> None:
         self.top_bar.set_elapsed(time.monotonic() - self._joined_at_s)
@@ -334,7 +299,7 @@ class MeetingPage(QWidget):
     def close_meeting(self) -> None:
         """Give the video slots back and stop listening; the page can then be deleted."""
         self._clock_timer.stop()
-        self._join_timer.stop()
+        self.notices.stop()
         self.banner.stop()
         self.stage.close_slots()
 
@@ -350,9 +315,7 @@ class MeetingPage(QWidget):
         self._bridge.run(coro, on_error=on_error or self._on_refused, on_done=on_done)
 
     def _on_refused(self, error: WorldError) -> None:
-        self.toasts.show_toast(
-            "refused", typeset("That didn't work"), _refusal_text(error.reason), tone="warn"
-        )
+        self.notices.tell_refused(error.reason)
 
     def toggle_microphone(self) -> None:
         """Mute or unmute."""
@@ -380,12 +343,7 @@ class MeetingPage(QWidget):
     def _send_chat(self, text: str) -> None:
         def on_error(error: WorldError) -> None:
             self.chat.restore_draft(text)
-            self.toasts.show_toast(
-                "chat",
-                typeset("Your message wasn't sent"),
-                _refusal_text(error.reason),
-                tone="warn",
-            )
+            self.notices.tell_chat_refused(error.reason)
 
         self._run(self._engine.send_chat(text), on_error=on_error)
 
@@ -401,8 +359,7 @@ class MeetingPage(QWidget):
             )
 
     def _on_file_refused(self, name: str, error: WorldError) -> None:
-        text = failure_text(error.reason, "")
-        self.toasts.show_toast("file_refused", name, text, tone="danger", stays=True)
+        self.notices.tell_file_refused(name, error.reason)
 
     def _choose_files(self, to: str = "") -> None:
         dialog = QFileDialog(self, "Choose files to send")
@@ -593,13 +550,3 @@ class MeetingPage(QWidget):
 
 def _open_folder(folder: Path) -> None:
     QDesktopServices.openUrl(QUrl.fromLocalFile(str(folder)))
-
-
-def _refusal_text(reason: Reason) -> str:
-    match reason:
-        case Reason.DENIED | Reason.REFUSED:
-            return typeset("The meeting doesn't allow it.")
-        case Reason.NO_ROUTE | Reason.TIMEOUT:
-            return "The meeting did not answer. Try again in a moment."
-        case _:
-            return "Try again in a moment."

@@ -1,0 +1,114 @@
+"""Short messages about the meeting: who came, what could not be done, which device failed.
+
+One place for their words and for what a screen reader is told. Joins are gathered for two
+seconds, so that a class that enters is one message.
+"""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QObject, QTimer
+from PySide6.QtGui import QAccessible, QAccessibleAnnouncementEvent
+from PySide6.QtWidgets import QWidget
+
+from app.engine.events import DeviceKind
+from app.runtime.errors import Reason
+from app.ui.files.model import failure_text
+from app.ui.home.words import device_words, typeset
+from app.ui.widgets import ToastArea
+
+JOINS_BATCHED_MS = 2000
+
+_DEVICES = {
+    DeviceKind.MICROPHONE: "Microphone",
+    DeviceKind.CAMERA: "Camera",
+    DeviceKind.SPEAKER: "Speakers",
+}
+
+
+def refusal_text(reason: Reason) -> str:
+    """What a person is told when the engine refused something in the meeting."""
+    match reason:
+        case Reason.DENIED | Reason.REFUSED:
+            return typeset("The meeting doesn't allow it.")
+        case Reason.NO_ROUTE | Reason.TIMEOUT:
+            return "The meeting did not answer. Try again in a moment."
+        case _:
+            return "Try again in a moment."
+
+
+def joined_text(names: list[str]) -> str:
+    """One sentence for everybody who came in together."""
+    if len(names) == 1:
+        return f"{names[0]} joined the meeting"
+    if len(names) == 2:
+        return f"{names[0]} and {names[1]} joined the meeting"
+    return f"{names[0]} and {len(names) - 1} others joined the meeting"
+
+
+class Notices(QObject):
+    """Shows toasts and announces them on behalf of `page`."""
+
+    def __init__(self, page: QWidget, toasts: ToastArea) -> None:
+        super().__init__(page)
+        self._page = page
+        self._toasts = toasts
+        self._newcomers: list[str] = []
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(JOINS_BATCHED_MS)
+        self._timer.timeout.connect(self._tell_newcomers)
+
+    def announce(self, text: str) -> None:
+        """Have it read aloud, where something reads."""
+        if QAccessible.isActive():
+            QAccessible.updateAccessibility(QAccessibleAnnouncementEvent(self._page, text))
+
+    def tell_joined(self, name: str) -> None:
+        """Somebody came in; told with whoever follows within two seconds."""
+        self._newcomers.append(name)
+        if not self._timer.isActive():
+            self._timer.start()
+
+    def tell_reconnecting(self) -> None:
+        """The banner is on screen; this is for those who cannot see it."""
+        self.announce("Reconnecting. Your connection dropped.")
+
+    def tell_back(self) -> None:
+        """The connection holds again."""
+        self._toasts.show_toast("reconnected", typeset("You're back"), tone="success")
+        self.announce(typeset("You're back"))
+
+    def tell_refused(self, reason: Reason) -> None:
+        """Something that was asked for was refused."""
+        title = typeset("That didn't work")
+        self._toasts.show_toast("refused", title, refusal_text(reason), tone="warn")
+
+    def tell_chat_refused(self, reason: Reason) -> None:
+        """A line could not be sent; it is back in the field."""
+        title = typeset("Your message wasn't sent")
+        self._toasts.show_toast("chat", title, refusal_text(reason), tone="warn")
+
+    def tell_file_refused(self, name: str, reason: Reason) -> None:
+        """A file could not even be started."""
+        text = failure_text(reason, "")
+        self._toasts.show_toast("file_refused", name, text, tone="danger", stays=True)
+
+    def tell_device_failed(self, kind: DeviceKind, reason: Reason, name: str) -> None:
+        """A device is missing, busy, or was unplugged."""
+        text = device_words(kind.value, reason)
+        if name and reason is Reason.DEVICE_GONE:
+            text = f"{name} was unplugged."
+        self._toasts.show_toast(
+            f"device_{kind.value}", _DEVICES[kind], text, tone="warn", stays=True
+        )
+
+    def stop(self) -> None:
+        """The meeting is over: what waits is not told any more."""
+        self._timer.stop()
+
+    def _tell_newcomers(self) -> None:
+        names, self._newcomers = self._newcomers, []
+        if names:
+            text = joined_text(names)
+            self._toasts.show_toast("joined", text)
+            self.announce(text)
