@@ -12,11 +12,13 @@ import functools
 import getpass
 import os
 import platform
+import signal
 import sys
 import time
 import tomllib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING
 
 import structlog
@@ -589,7 +591,8 @@ class Desktop(QObject):
                 hosted_here=True,
                 people=len(event.people),
             )
-        elif link is not None:
+        elif link is not None and link.kind is not LinkKind.SERVER:
+            # A server that wants a token cannot be entered again without it, and none is kept.
             recent = Recent(
                 event.room,
                 link.address,
@@ -768,6 +771,7 @@ def run_desktop(options: DesktopOptions) -> int:
 async def _run(options: DesktopOptions, instance: SingleInstance) -> int:
     desktop = Desktop(options)
     instance.messageReceived.connect(desktop.take_message)
+    _quit_on_signals(desktop)
     desktop.show()
     await desktop.start()
     await desktop.closed.wait()
@@ -777,6 +781,19 @@ async def _run(options: DesktopOptions, instance: SingleInstance) -> int:
     except TimeoutError:
         log.warning("closing took too long")
     return 0
+
+
+def _quit_on_signals(desktop: Desktop) -> None:
+    """Leave properly on Ctrl+C and SIGTERM.
+
+    Python runs the handler when Qt next enters Python, which a timer of ours does twice a second.
+    """
+
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
+        desktop.closed.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, on_signal)
 
 
 def make_application() -> QApplication:
