@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from app.protocol.rtp.wrap import unwrap_seq
 
 NACK_AFTER_S = 0.010
-NACK_EVERY_S = 0.100
+NACK_EVERY_S = 0.050
 NACK_TRIES = 10
 _MAX_HOLE = 500
 _MAX_MISSING = 1000

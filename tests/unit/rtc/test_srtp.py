@@ -7,6 +7,7 @@ import struct
 import pytest
 from pylibsrtp import _binding
 
+from app.rtc import srtp
 from app.rtc.srtp import (
     AEAD_AES_128_GCM,
     AES128_CM_SHA1_80,
@@ -91,6 +92,16 @@ def test_what_libsrtp_refuses_is_told_packet_by_packet() -> None:
     batch.view[:160] = good + bytes(16) + bad + bytes(16)
 
     assert batch.protect([SrtpSender(ours)], 80, [64, 14]) not in (None, [0, 0])
+
+
+def test_without_the_binding_sessions_do_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(srtp, "_lib", None)
+    monkeypatch.setattr(srtp, "_ffi", None)
+    test_what_one_side_protects_the_other_opens(AEAD_AES_128_GCM)
+    test_a_changed_bit_and_a_short_packet_come_back_as_none()
+    test_a_packet_is_opened_where_it_lies()
+    test_a_batch_is_protected_in_place_for_several_receivers()
+    test_what_libsrtp_refuses_is_told_packet_by_packet()
 
 
 def test_the_private_names_that_we_use_exist() -> None:
