@@ -72,6 +72,7 @@ class AudioStream:
         self._auto_close = auto_close_noise_cancellation
         self._closers: list[Callable[[], None]] = []
         self._track: RemoteAudioTrack | None = None
+        self._forget_context: Callable[[], None] | None = None
         self._buffer: AudioReceiveStream | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._due_s = 0.0
@@ -159,11 +160,13 @@ class AudioStream:
             self._loop.call_soon_threadsafe(self._deliver, pcm)
 
         track.source.add_sink(feed)
+        self._tell_processor(track)
         self._closers.append(lambda: track.source.remove_sink(feed))
 
     def _attach(self, track: RemoteAudioTrack) -> None:
         self._detach()
         self._track = track
+        self._tell_processor(track)
         self._buffer = track.open_audio(channels=2 if self._framer.channels > 1 else 1)
         if self._timer is None:
             self._due_s = self._loop.time()
@@ -174,6 +177,13 @@ class AudioStream:
             self._track.close_audio(self._buffer)
         self._track = None
         self._buffer = None
+        if self._forget_context is not None:
+            self._forget_context()
+            self._forget_context = None
+
+    def _tell_processor(self, track: Track) -> None:
+        if isinstance(self._processor, FrameProcessor):
+            self._forget_context = track.watch_context(self._processor.tell)
 
     def _pull(self) -> None:
         self._timer = None

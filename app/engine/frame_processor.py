@@ -3,9 +3,22 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar, Union
 
 from app.engine.frames import AudioFrame, VideoFrame
+
+
+@dataclass(frozen=True, slots=True)
+class FrameContext:
+    """Whose frames a processor gets, and how the room was joined."""
+
+    room_name: str
+    participant_identity: str
+    publication_sid: str
+    token: str = field(repr=False)
+    url: str = field(repr=False)
+
 
 T = TypeVar("T", bound=Union[AudioFrame, VideoFrame])  # noqa: UP007 - evaluated at runtime
 
@@ -43,6 +56,19 @@ class FrameProcessor(Generic[T], ABC):
     @abstractmethod
     def _close(self) -> None:
         """Release everything."""
+
+    def tell(self, context: FrameContext | None) -> None:
+        """Let a stream say whose frames follow; None when the track has left its room."""
+        if context is None:
+            self._on_stream_info_cleared()
+            self._on_credentials_cleared()
+            return
+        self._on_stream_info_updated(
+            room_name=context.room_name,
+            participant_identity=context.participant_identity,
+            publication_sid=context.publication_sid,
+        )
+        self._on_credentials_updated(token=context.token, url=context.url)
 
     def run(self, frame: T) -> T:
         """Let a stream process a frame."""

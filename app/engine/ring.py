@@ -10,7 +10,7 @@ from app.runtime.mailbox import DropOldestMailbox
 
 T = TypeVar("T")
 
-DEFAULT_CAPACITY = 250
+DEFAULT_CAPACITY = 3_000  # 30 s of sound in frames of 10 ms
 
 
 class FrameRing(Generic[T]):

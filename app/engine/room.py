@@ -26,6 +26,7 @@ from app.engine.enums import (
     SimulateScenarioKind,
     StreamState,
 )
+from app.engine.frame_processor import FrameContext
 from app.engine.local_participant import LocalParticipant
 from app.engine.options import RoomOptions, RtcConfiguration
 from app.engine.participant import Participant, RemoteParticipant
@@ -148,6 +149,8 @@ class Room(EventEmitter[EventTypes]):
         self._waiting_for_sid: list[asyncio.Future[str]] = []
         self._held: list[tuple[EventTypes, tuple[object, ...]]] | None = None
         self._dynacast = False
+        self._url = ""
+        self._token = ""
         self._tasks = TaskOwner("room")
         self._streams = StreamDesk()
         self._rpc = RpcDesk(self._send_packet, self._tasks)
@@ -255,6 +258,7 @@ class Room(EventEmitter[EventTypes]):
         limit = options.data_stream and options.data_stream.max_payload_byte_length
         self._streams.reset(max_bytes=limit or MAX_STREAM_BYTES)
         self._dynacast = options.dynacast
+        self._url, self._token = url, token
         self._held = []
         session = Session(self)
         self._session = session
@@ -569,6 +573,7 @@ class Room(EventEmitter[EventTypes]):
                 muted=publication.muted,
                 codec=_VIDEO_CODECS.get(publication.mime_type.lower(), "VP8"),
             )
+        track.handle_context(self._context_of(participant, track_sid))
         publication.attach_track(track)
         self._emit("track_subscribed", track, publication, participant)
         participant.tell_watchers(publication)
@@ -578,6 +583,9 @@ class Room(EventEmitter[EventTypes]):
         found = self._find(track_sid)
         if found is not None:
             self._end_subscription(*found)
+
+    def _context_of(self, participant: Participant, track_sid: str) -> FrameContext:
+        return FrameContext(self.name, participant.identity, track_sid, self._token, self._url)
 
     def _find(self, track_sid: str) -> tuple[RemoteParticipant, RemoteTrackPublication] | None:
         for participant in self._remote_participants.values():
@@ -721,6 +729,12 @@ class Room(EventEmitter[EventTypes]):
 
     def on_token_refreshed(self, token: str) -> None:
         """Tell that there is a newer token."""
+        self._token = token
+        for participant in self._remote_participants.values():
+            for publication in participant.track_publications.values():
+                if publication.track is not None:
+                    context = self._context_of(participant, publication.sid)
+                    publication.track.handle_context(context)
         self._emit("token_refreshed")
 
     def on_reconnecting(self) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Union
 import structlog
 
 from app.engine.enums import StreamState, TrackKind
+from app.engine.frame_processor import FrameContext
 from app.engine.rtc_stats import RtcStats
 from app.engine.stats_report import receiver_report, sender_report
 from app.engine.uplink import AudioUplink, VideoUplink
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+ContextWatcher = Callable[["FrameContext | None"], None]
+
 
 class Track:
     """What local and remote tracks have in common."""
@@ -37,6 +40,8 @@ class Track:
         self._kind = kind
         self._muted = muted
         self._stream_state = StreamState.STATE_ACTIVE
+        self._context: FrameContext | None = None
+        self._context_watchers: list[ContextWatcher] = []
 
     @property
     def sid(self) -> str:
@@ -70,6 +75,26 @@ class Track:
     def handle_stream_state(self, state: StreamState) -> None:
         """Take over what the server says."""
         self._stream_state = state
+
+    def handle_context(self, context: FrameContext | None) -> None:
+        """Take over in which room and by whose hand the track is; None when in none."""
+        if context == self._context:
+            return
+        self._context = context
+        for watcher in list(self._context_watchers):
+            watcher(context)
+
+    def watch_context(self, watcher: ContextWatcher) -> Callable[[], None]:
+        """Tell `watcher` the context, now and when it changes; returns what stops it."""
+        self._context_watchers.append(watcher)
+        if self._context is not None:
+            watcher(self._context)
+
+        def stop() -> None:
+            if watcher in self._context_watchers:
+                self._context_watchers.remove(watcher)
+
+        return stop
 
     def handle_sid(self, sid: str) -> None:
         """Take over the sid of a publication."""
@@ -248,6 +273,7 @@ class RemoteAudioTrack(Track):
         if self._ended:
             return
         self._ended = True
+        self.handle_context(None)
         self._receiver.sink = None
         self._streams = ()
         callbacks, self._on_end = self._on_end, []
@@ -320,6 +346,7 @@ class RemoteVideoTrack(Track):
         if self._ended:
             return
         self._ended = True
+        self.handle_context(None)
         self._stop_decoding()
         callbacks, self._on_end = self._on_end, []
         for callback in callbacks:

@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from livekit.protocol import models as lk
 from livekit.protocol import rtc as lk_rtc
 
@@ -430,3 +432,210 @@ async def test_stats_have_the_shape_of_the_sdks(joined: Recorded) -> None:
 async def test_encryption_is_refused_by_name() -> None:
     with pytest.raises(NotImplementedError, match="end-to-end encryption"):
         await rtc.Room().connect("ws://s", "t", rtc.RoomOptions(encryption=rtc.E2EEOptions()))
+
+
+class Told(rtc.FrameProcessor[rtc.AudioFrame]):
+    """Keeps what it is told about its frames."""
+
+    def __init__(self) -> None:
+        self.log: list[tuple[str, ...]] = []
+
+    @property
+    def enabled(self) -> bool:
+        return True
+
+    @enabled.setter
+    def enabled(self, value: bool) -> None:
+        raise NotImplementedError
+
+    def _on_stream_info_updated(
+        self, *, room_name: str, participant_identity: str, publication_sid: str
+    ) -> None:
+        self.log.append((room_name, participant_identity, publication_sid))
+
+    def _on_stream_info_cleared(self) -> None:
+        self.log.append(("cleared",))
+
+    def _on_credentials_updated(self, *, token: str, url: str) -> None:
+        self.log.append((token, url))
+
+    def _process(self, frame: rtc.AudioFrame) -> rtc.AudioFrame:
+        return frame
+
+    def _close(self) -> None:
+        self.log.append(("closed",))
+
+
+async def test_a_frame_processor_learns_whose_frames_it_gets(joined: Recorded) -> None:
+    observer = joined.session.observer
+    observer.on_track("PA_anna", "TR_a", FakeAudioReceiver())
+    track = joined.room.remote_participants["anna"].track_publications["TR_a"].track
+    assert track is not None
+    processor = Told()
+    stream = rtc.AudioStream(track, noise_cancellation=processor)
+
+    observer.on_token_refreshed("newer")
+    observer.on_track_removed("TR_a")
+    await stream.aclose()
+
+    about = ("room", "anna", "TR_a")
+    credentials = ("token", "ws://server")
+    assert processor.log == [
+        about,
+        credentials,
+        about,
+        ("newer", "ws://server"),
+        ("cleared",),
+        ("closed",),
+    ]
+
+
+async def test_with_dynacast_only_watched_layers_are_encoded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(room_module, "Session", FakeSession)
+    monkeypatch.setattr(FakeSession, "people", [])
+    room = rtc.Room()
+    await room.connect("ws://server", "token", rtc.RoomOptions(dynacast=True))
+    track = rtc.LocalVideoTrack.create_video_track("cam", rtc.VideoSource(1280, 720))
+    publication = await room.local_participant.publish_track(track)
+    enabled: list[tuple[int, bool]] = []
+    assert track.uplink is not None
+    monkeypatch.setattr(track.uplink, "set_layer_enabled", lambda *args: enabled.append(args))
+
+    FakeSession.last.observer.on_subscribed_quality(
+        lk_rtc.SubscribedQualityUpdate(
+            track_sid=publication.sid,
+            subscribed_qualities=[
+                lk_rtc.SubscribedQuality(quality=quality, enabled=quality == lk.VideoQuality.LOW)
+                for quality in (lk.VideoQuality.LOW, lk.VideoQuality.MEDIUM, lk.VideoQuality.HIGH)
+            ],
+        )
+    )
+    await room.disconnect()
+
+    assert enabled == [(0, True), (1, False), (2, False)]
+    assert FakeSession.last.options is not None
+    assert FakeSession.last.options.dynacast
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        rtc.RtcConfiguration(ice_transport_type=rtc.IceTransportType.TRANSPORT_RELAY),
+        rtc.RtcConfiguration(ice_servers=[rtc.IceServer(urls=["stun:example.org"])]),
+    ],
+)
+async def test_connections_that_cannot_be_made_as_asked_are_refused(
+    config: rtc.RtcConfiguration,
+) -> None:
+    with pytest.raises(NotImplementedError):
+        await rtc.Room().connect("ws://s", "t", rtc.RoomOptions(rtc_config=config))
+
+
+identities = st.sampled_from(["me", "anna", "bert", ""])
+sids = st.sampled_from(["PA_me", "PA_anna", "PA_1", "PA_2", ""])
+tracks = st.lists(
+    st.builds(
+        lk.TrackInfo,
+        sid=st.sampled_from(["TR_a", "TR_b", ""]),
+        type=st.integers(0, 5),
+        source=st.integers(0, 9),
+        muted=st.booleans(),
+        mime_type=st.text(max_size=5),
+    ),
+    max_size=3,
+)
+infos = st.builds(
+    lk.ParticipantInfo,
+    sid=sids,
+    identity=identities,
+    state=st.integers(0, 5),
+    version=st.integers(0, 3),
+    tracks=tracks,
+    kind=st.integers(0, 20),
+    disconnect_reason=st.integers(0, 40),
+    attributes=st.dictionaries(st.text(max_size=2), st.text(max_size=2), max_size=2),
+)
+packets = st.one_of(
+    st.builds(
+        lambda identity, request: lk.DataPacket(
+            participant_identity=identity, rpc_response=lk.RpcResponse(request_id=request)
+        ),
+        identities,
+        st.text(max_size=3),
+    ),
+    st.builds(
+        lambda identity, track: lk.DataPacket(
+            transcription=lk.Transcription(
+                transcribed_participant_identity=identity, track_id=track
+            )
+        ),
+        identities,
+        st.text(max_size=3),
+    ),
+    st.builds(
+        lambda identity, stream: lk.DataPacket(
+            participant_identity=identity, stream_header=lk.DataStream.Header(stream_id=stream)
+        ),
+        identities,
+        st.text(max_size=1),
+    ),
+    st.builds(
+        lambda identity, payload: lk.DataPacket(
+            participant_identity=identity, user=lk.UserPacket(payload=payload)
+        ),
+        identities,
+        st.binary(max_size=4),
+    ),
+)
+speakers = st.builds(
+    lk.SpeakerInfo, sid=sids, level=st.floats(0, 1, width=32), active=st.booleans()
+)
+steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("update"), st.lists(infos, max_size=3)),
+        st.tuples(st.just("joined"), st.lists(infos, max_size=3)),
+        st.tuples(st.just("data"), packets),
+        st.tuples(st.just("speakers"), st.lists(speakers, max_size=3)),
+        st.tuples(st.just("track"), sids),
+        st.tuples(st.just("removed"), st.sampled_from(["TR_a", "TR_b", "TR_none"])),
+    ),
+    max_size=12,
+)
+
+
+@given(steps)
+async def test_no_order_of_facts_makes_the_room_raise(facts: list[tuple[str, Any]]) -> None:
+    import structlog.testing
+
+    with pytest.MonkeyPatch.context() as patch, structlog.testing.capture_logs() as logs:
+        patch.setattr(room_module, "Session", FakeSession)
+        patch.setattr(FakeSession, "people", [person("anna", track_info("TR_a"))])
+        room = rtc.Room()
+        await room.connect("ws://server", "token")
+        observer, session = FakeSession.last.observer, FakeSession.last
+        for kind, value in facts:
+            match kind:
+                case "update":
+                    observer.on_update(value)
+                case "joined":
+                    observer.on_joined(session.join(*value), again=True)
+                case "data":
+                    observer.on_data(value, True)
+                case "speakers":
+                    observer.on_speakers(value)
+                case "track":
+                    observer.on_track(value, "TR_a", FakeAudioReceiver())
+                case _:
+                    observer.on_track_removed(value)
+            for identity, participant in room.remote_participants.items():
+                assert participant.identity == identity != room.local_participant.identity
+                assert str(participant.kind)
+                assert str(participant.disconnect_reason)
+                for publication in participant.track_publications.values():
+                    assert str(publication.kind)
+                    assert str(publication.source)
+                    assert publication.subscribed == (publication.track is not None)
+        await room.disconnect()
+    assert "event handler failed" not in {entry["event"] for entry in logs}
