@@ -18,16 +18,18 @@ from google.protobuf.message import Message
 from livekit.protocol import models as lk_models
 from livekit.protocol import rtc as lk_rtc
 
-from app.engine.negotiation import (
-    INITIAL_SLOTS,
+from app.engine.media_sections import (
     DownlinkTrack,
     LocalTransport,
-    Negotiated,
-    PublisherNegotiator,
     RemoteTransport,
-    SubscriberNegotiator,
     Uplink,
     UplinkParameters,
+)
+from app.engine.negotiation import (
+    INITIAL_SLOTS,
+    Negotiated,
+    PublisherNegotiator,
+    SubscriberNegotiator,
 )
 from app.engine.signalling import SignalLink, SignalTarget, resolve
 from app.protocol.errors import ProtocolError

@@ -21,7 +21,12 @@ from livekit.protocol import models as lk_models
 from livekit.protocol import rtc as lk_rtc
 
 from app.engine.connection import Connection
-from app.engine.negotiation import DownlinkTrack, Uplink, UplinkLayer, UplinkParameters
+from app.engine.media_sections import (
+    DownlinkTrack,
+    Uplink,
+    UplinkLayer,
+    UplinkParameters,
+)
 from app.engine.session_types import LayerParameters, SessionObserver, SessionOptions
 from app.engine.signalling import SignalTarget
 from app.protocol.data_packet import (

@@ -8,14 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from livekit.protocol import rtc as lk_rtc
 
-from app.engine.negotiation import (
+from app.engine.media_sections import (
     DownlinkTrack,
     LocalTransport,
+    Uplink,
+    UplinkLayer,
+)
+from app.engine.negotiation import (
     Negotiated,
     PublisherNegotiator,
     SubscriberNegotiator,
-    Uplink,
-    UplinkLayer,
 )
 from app.protocol.errors import ProtocolError
 from app.protocol.sdp import (
