@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from livekit.protocol import models, rtc
 
@@ -45,3 +45,27 @@ def check_update(request: rtc.UpdateParticipantMetadata, current: models.Partici
     size = sum(len(k.encode()) + len(v.encode()) for k, v in merged.items() if v)
     if size > MAX_ATTRIBUTES_BYTES:
         raise MetadataRefusal(reasons.LIMIT_EXCEEDED, "exceeds attributes size limit")
+
+
+def apply_update(
+    request: rtc.UpdateParticipantMetadata, info: models.ParticipantInfo
+) -> Iterator[str]:
+    """Write an accepted update into `info`, yielding after each part that changed.
+
+    Clients expect an update of their own for name, metadata and attributes, in this order.
+    An empty name or metadata means "leave it"; an empty attribute is deleted. Attributes
+    count as changed even when they are the same.
+    """
+    if request.name and request.name != info.name:
+        info.name = request.name
+        yield "name"
+    if request.metadata and request.metadata != info.metadata:
+        info.metadata = request.metadata
+        yield "metadata"
+    for key, value in request.attributes.items():
+        if value:
+            info.attributes[key] = value
+        else:
+            info.attributes.pop(key, None)
+    if request.attributes:
+        yield "attributes"

@@ -10,23 +10,22 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Protocol
 
 import structlog
 from livekit.protocol import models, rtc
 
 from app.protocol import compat
-from app.protocol.answer import AnswerPlan, LocalTransport, build_answer
-from app.protocol.errors import ProtocolError
-from app.protocol.sdp import SessionDescription, parse_sdp
 from app.protocol.signal_server import leave_response
 from app.protocol.token import Claims
 from app.rtc.server_transport import PEER_CLOSED, ServerTransport, TransportObserver
 from app.server.room.data_router import RELIABLE, DataSender
+from app.server.room.early_data import EarlyData
+from app.server.room.first_info import first_info
 from app.server.room.identifiers import fresh_id, fresh_ssrc, fresh_track_id
-from app.server.room.metadata import MetadataRefusal, check_update, without_reserved
+from app.server.room.metadata import MetadataRefusal, apply_update, check_update
+from app.server.room.negotiation import Negotiation
 from app.server.room.permissions import SubscriptionRules
+from app.server.room.ports import RoomEvents, SignalSink
 from app.server.room.publication import Publication
 from app.server.room.publisher import Publisher, PublisherEvents, source_is_allowed
 from app.server.room.subscriber import Subscriber
@@ -42,75 +41,11 @@ SIGNAL_GRACE_S = 5.0
 GOODBYE_GRACE_S = 1.0
 # A `leave` must not be overtaken by the end of the media: the client would take that for a loss.
 FAREWELL_S = 0.5
-EARLY_DATA_BYTES = 100_000
 # Reliable data for one reader who does not read; beyond it the server's memory is worth more.
 MAX_BUFFERED_BYTES = 256 * 1024 * 1024
 
 Reasons = models.DisconnectReason
 States = models.ParticipantInfo
-
-
-class SignalSink(Protocol):
-    """The far end of the signalling socket."""
-
-    def send(self, response: rtc.SignalResponse) -> None:
-        """Queue one message; never blocks, never raises."""
-
-    def close(self) -> None:
-        """Send what is queued, then close the socket."""
-
-    async def wait_closed(self) -> None:
-        """Return when the socket is closed."""
-
-
-class RoomEvents(Protocol):
-    """What the room does for its participants."""
-
-    def participant_changed(self, participant: Participant) -> None:
-        """Tell everybody."""
-
-    def participant_active(self, participant: Participant) -> None:
-        """Media flows."""
-
-    def participant_left(self, participant: Participant, reason: int) -> None:
-        """Remove it from the room."""
-
-    def claims_changed(self, participant: Participant) -> None:
-        """Hand out a token with the new claims."""
-
-    def track_announced(self, participant: Participant, publication: Publication) -> None:
-        """Tell everybody and subscribe those who want everything."""
-
-    def track_ended(self, participant: Participant, publication: Publication) -> None:
-        """Tell everybody and end the subscriptions."""
-
-    def track_subscribed(self, publication: Publication) -> None:
-        """Tell the publisher that somebody listens."""
-
-    def subscription_requested(
-        self, participant: Participant, track_sids: set[str], subscribe: bool
-    ) -> None:
-        """Subscribe or unsubscribe."""
-
-    def permissions_changed(self, participant: Participant) -> None:
-        """Look again who may subscribe to this participant's tracks."""
-
-    def settings_requested(
-        self, participant: Participant, request: rtc.UpdateTrackSettings
-    ) -> None:
-        """Apply what a subscriber wants of its downlinks."""
-
-    def data_received(self, participant: Participant, label: str, data: bytes) -> None:
-        """Route a data packet."""
-
-
-@dataclass
-class _EarlyData:
-    """Reliable packets for somebody whose channels are not open yet."""
-
-    packets: list[tuple[str, bytes]] = field(default_factory=list)
-    size_bytes: int = 0
-    is_open: bool = False
 
 
 class Participant(TransportObserver):
@@ -133,15 +68,12 @@ class Participant(TransportObserver):
         self.client_info = request.client_info
         self.settings = request.connection_settings
         self.rules = SubscriptionRules()
-        self.info = _first_info(self.sid, claims, request)
+        self.info = first_info(self.sid, claims, request, now_ms=_now_ms())
         self.is_closed = False
         self.was_active = False
         self._events = events
         self._loop = asyncio.get_running_loop()
-        self._early = _EarlyData()
-        self._session_id = str(fresh_ssrc())
-        self._session_version = 0
-        self._remote_ufrag = ""
+        self._early = EarlyData()
         self._has_said_goodbye = False
         self.transport = open_transport(self)
         self._media = ParticipantMedia(self.transport, room_media, self.sid)
@@ -159,6 +91,7 @@ class Participant(TransportObserver):
             request_sections=self._request_sections,
             on_first_subscriber=events.track_subscribed,
         )
+        self._negotiation = Negotiation(self.transport, self.publisher, self.subscriber, self.send)
         grant = claims.video
         self.data_sender = DataSender(
             sid=self.sid,
@@ -209,11 +142,8 @@ class Participant(TransportObserver):
                 log.warning("participant does not read its data", participant=self.sid)
                 self._send_back()
             return
-        if label != RELIABLE or self._early.is_open:
-            return
-        if self._early.size_bytes + len(data) <= EARLY_DATA_BYTES:
-            self._early.packets.append((label, data))
-            self._early.size_bytes += len(data)
+        if label == RELIABLE:
+            self._early.keep(data)
 
     def dismiss(self, action: int, reason: int) -> None:
         """Tell the client to go and close its socket."""
@@ -317,51 +247,7 @@ class Participant(TransportObserver):
 
     def handle_offer(self, description: rtc.SessionDescription) -> None:
         """Answer an offer; a broken one raises `ProtocolError` and changes nothing."""
-        if description.type not in ("", "offer"):
-            raise ProtocolError("not an offer")
-        offer = parse_sdp(description.sdp)
-        self._start_transport(offer)
-        uplinks = self.publisher.handle_offer(offer)
-        downlinks = self.subscriber.handle_offer(offer)
-        self._session_version += 1
-        transport = self.transport
-        plan = AnswerPlan(
-            transport=LocalTransport(
-                transport.ufrag, transport.pwd, transport.fingerprint, transport.candidates
-            ),
-            session_id=self._session_id,
-            session_version=self._session_version,
-            uplinks=uplinks,
-            downlinks=downlinks,
-        )
-        answer = build_answer(offer, plan)
-        self.send(
-            rtc.SignalResponse(
-                answer=rtc.SessionDescription(
-                    type="answer",
-                    sdp=answer.to_text(),
-                    id=description.id,
-                    mid_to_track_id={mid: link.track_sid for mid, link in downlinks.items()},
-                )
-            )
-        )
-        self.subscriber.after_answer()
-
-    def _start_transport(self, offer: SessionDescription) -> None:
-        if not offer.media:
-            raise ProtocolError("offer without sections")
-        first = offer.media[0]
-        if not first.fingerprints or not first.ice_ufrag or not first.ice_pwd:
-            raise ProtocolError("offer without fingerprint or ICE credentials")
-        if self._remote_ufrag and first.ice_ufrag != self._remote_ufrag:
-            self.transport.restart_ice()
-        self._remote_ufrag = first.ice_ufrag
-        data = next((media for media in offer.media if media.is_application), None)
-        self.transport.set_remote(
-            fingerprints=first.fingerprints,
-            sctp_port=data.sctp_port if data is not None else None,
-            max_message_size=(data.max_message_size or 0) if data is not None else 0,
-        )
+        self._negotiation.handle_offer(description)
 
     def _request_sections(self, audios: int, videos: int) -> None:
         self.send(
@@ -488,32 +374,11 @@ class Participant(TransportObserver):
             echo.message = refusal.message
             self._respond(echo, refusal.reason)
             return
-        for change in (self._change_name, self._change_metadata, self._change_attributes):
-            if change(request):
-                self.bump()
-                self._events.participant_changed(self)
+        for _ in apply_update(request, self.info):
+            self.bump()
+            self._events.participant_changed(self)
         self._events.claims_changed(self)
         self._respond(echo, rtc.RequestResponse.OK)
-
-    def _change_name(self, request: rtc.UpdateParticipantMetadata) -> bool:
-        if not request.name or request.name == self.info.name:
-            return False
-        self.info.name = request.name
-        return True
-
-    def _change_metadata(self, request: rtc.UpdateParticipantMetadata) -> bool:
-        if not request.metadata or request.metadata == self.info.metadata:
-            return False
-        self.info.metadata = request.metadata
-        return True
-
-    def _change_attributes(self, request: rtc.UpdateParticipantMetadata) -> bool:
-        for key, value in request.attributes.items():
-            if value:
-                self.info.attributes[key] = value
-            else:
-                self.info.attributes.pop(key, None)
-        return bool(request.attributes)
 
     def _handle_simulation(self, request: rtc.SimulateScenario) -> None:
         match request.WhichOneof("scenario"):
@@ -569,10 +434,8 @@ class Participant(TransportObserver):
         """Deliver what came too early."""
         if label != RELIABLE or self._early.is_open:
             return
-        self._early.is_open = True
-        for early_label, data in self._early.packets:
-            self.transport.send_data(early_label, data)
-        self._early.packets.clear()
+        for data in self._early.open():
+            self.transport.send_data(label, data)
 
     def on_data(self, label: str, data: bytes) -> None:
         """Pass a message up to be routed."""
@@ -590,39 +453,3 @@ def _now_ms() -> int:
 
 def _now_us() -> int:
     return int(time.time() * 1_000_000)
-
-
-def _first_info(sid: str, claims: Claims, request: rtc.JoinRequest) -> models.ParticipantInfo:
-    grant = claims.video
-    now_ms = _now_ms()
-    kind_name = claims.kind.upper()
-    known_kinds = set(models.ParticipantInfo.Kind.keys())
-    known_sources = set(models.TrackSource.keys())
-    info = models.ParticipantInfo(
-        sid=sid,
-        identity=claims.identity,
-        name=claims.name,
-        metadata=request.metadata or claims.metadata,
-        attributes={**claims.attributes, **without_reserved(request.participant_attributes)},
-        state=States.JOINING,
-        joined_at=now_ms // 1000,
-        joined_at_ms=now_ms,
-        version=1,
-        kind=kind_name if kind_name in known_kinds else "STANDARD",
-        client_protocol=request.client_info.client_protocol,
-        capabilities=request.client_info.capabilities,
-        permission=models.ParticipantPermission(
-            can_subscribe=grant.may_subscribe,
-            can_publish=grant.may_publish,
-            can_publish_data=grant.may_publish_data,
-            hidden=grant.hidden,
-            recorder=grant.recorder,
-            agent=grant.agent,
-            can_update_metadata=grant.can_update_own_metadata,
-            can_subscribe_metrics=grant.can_subscribe_metrics,
-            can_publish_sources=[
-                name.upper() for name in grant.can_publish_sources if name.upper() in known_sources
-            ],
-        ),
-    )
-    return info

@@ -12,7 +12,6 @@ import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import structlog
 from livekit.protocol import models, rtc
@@ -24,41 +23,15 @@ from app.rtc.server_transport import ServerTransport, TransportObserver
 from app.runtime.tasks import TaskOwner, spawn
 from app.server.room.data_router import DATA_TRACK, DataRouter
 from app.server.room.identifiers import fresh_id
-from app.server.room.participant import Participant, Reasons, SignalSink, States
+from app.server.room.participant import Participant, Reasons, States
+from app.server.room.ports import SignalSink
 from app.server.room.publication import Publication
+from app.server.room.reports import RoomReports
 from app.server.tracks.media import RoomMedia
 
 log = structlog.get_logger(__name__)
 
 ROOM_UPDATE_DELAY_S = 0.5
-
-
-class RoomReports(Protocol):
-    """Who is told what happens in rooms: the webhooks."""
-
-    def room_started(self, room: models.Room) -> None:
-        """A room exists."""
-
-    def room_finished(self, room: models.Room) -> None:
-        """A room is gone; nothing about it follows."""
-
-    def participant_joined(self, room: models.Room, info: models.ParticipantInfo) -> None:
-        """Media of somebody flows."""
-
-    def participant_left(
-        self, room: models.Room, info: models.ParticipantInfo, *, was_active: bool
-    ) -> None:
-        """Somebody is gone, or never came."""
-
-    def track_published(
-        self, room: models.Room, info: models.ParticipantInfo, track: models.TrackInfo
-    ) -> None:
-        """A track is announced."""
-
-    def track_unpublished(
-        self, room: models.Room, info: models.ParticipantInfo, track: models.TrackInfo
-    ) -> None:
-        """A track has ended."""
 
 
 @dataclass(frozen=True)

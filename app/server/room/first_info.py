@@ -1,0 +1,46 @@
+"""How a participant is announced at first: what its token and its join request say. Sans-IO."""
+
+from __future__ import annotations
+
+from livekit.protocol import models, rtc
+
+from app.protocol.token import Claims
+from app.server.room.metadata import without_reserved
+
+
+def first_info(
+    sid: str, claims: Claims, request: rtc.JoinRequest, *, now_ms: int
+) -> models.ParticipantInfo:
+    """Return the announcement, in state JOINING."""
+    grant = claims.video
+    kind_name = claims.kind.upper()
+    known_kinds = set(models.ParticipantInfo.Kind.keys())
+    known_sources = set(models.TrackSource.keys())
+    info = models.ParticipantInfo(
+        sid=sid,
+        identity=claims.identity,
+        name=claims.name,
+        metadata=request.metadata or claims.metadata,
+        attributes={**claims.attributes, **without_reserved(request.participant_attributes)},
+        state=models.ParticipantInfo.JOINING,
+        joined_at=now_ms // 1000,
+        joined_at_ms=now_ms,
+        version=1,
+        kind=kind_name if kind_name in known_kinds else "STANDARD",
+        client_protocol=request.client_info.client_protocol,
+        capabilities=request.client_info.capabilities,
+        permission=models.ParticipantPermission(
+            can_subscribe=grant.may_subscribe,
+            can_publish=grant.may_publish,
+            can_publish_data=grant.may_publish_data,
+            hidden=grant.hidden,
+            recorder=grant.recorder,
+            agent=grant.agent,
+            can_update_metadata=grant.can_update_own_metadata,
+            can_subscribe_metrics=grant.can_subscribe_metrics,
+            can_publish_sources=[
+                name.upper() for name in grant.can_publish_sources if name.upper() in known_sources
+            ],
+        ),
+    )
+    return info
