@@ -349,4 +349,4 @@ def drop(stage: Stage, path: Path) -> None:
         Qt.MouseButton.LeftButton,
         Qt.KeyboardModifier.NoModifier,
     )
-    page.dropEvent(event)
+    QApplication.sendEvent(page, event)
