@@ -19,7 +19,14 @@ from livekit.protocol import models as lk_models
 from livekit.protocol import rtc as lk_rtc
 
 from app.engine import rtc
-from app.engine.chat import CHAT_TOPIC, LEGACY_TOPIC, ChatHistory, ChatLine, parse_legacy
+from app.engine.chat import (
+    CHAT_TOPIC,
+    LEGACY_TOPIC,
+    MAX_TEXT_CHARS,
+    ChatHistory,
+    ChatLine,
+    parse_legacy,
+)
 from app.engine.door import end_room
 from app.engine.enums import ConnectionQuality, DisconnectReason, TrackSource
 from app.engine.events import (
@@ -298,7 +305,7 @@ class Meeting:
 
     async def send_chat(self, text: str) -> str:
         """Send a line in the background; returns its id."""
-        line = ChatLine(str(uuid.uuid4()), text, time.time_ns() // 1_000_000)
+        line = ChatLine(str(uuid.uuid4()), text[:MAX_TEXT_CHARS], time.time_ns() // 1_000_000)
         me = self._room.local_participant
         self._take_line(line, me.identity, is_mine=True)
         spawn(self._send_line(line), name="chat", owner=self._owner)

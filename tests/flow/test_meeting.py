@@ -296,3 +296,33 @@ async def test_without_devices_one_joins_sees_and_writes(meeting: Meeting, tmp_p
     assert failures[DeviceKind.MICROPHONE].reason is Reason.NO_AUDIO_BACKEND
     assert failures[DeviceKind.SPEAKER].reason is Reason.NO_AUDIO_BACKEND
     assert failures[DeviceKind.CAMERA].reason is Reason.DEVICE_GONE
+
+
+async def test_logs_hold_no_names_addresses_lines_or_tokens(
+    meeting: Meeting, tmp_path: Path
+) -> None:
+    with structlog.testing.capture_logs() as entries:
+        await meeting.guest.engine.send_chat("a private word")
+        await meeting.host.wait(ChatReceived)
+        path = write(tmp_path / "private-plans.txt", b"x")
+        await meeting.guest.engine.send_file(path)
+        await meeting.host.wait(TransferChanged, lambda e: e.transfer.state is TransferState.DONE)
+        await meeting.guest.engine.set_name("Renamed")
+        await meeting.host.wait(PersonChanged, lambda e: e.person.name == "Renamed")
+        await meeting.guest.engine.leave()
+        await meeting.host.wait(PersonLeft)
+    server_log = await asyncio.to_thread((tmp_path / "server" / "logs" / "server.log").read_text)
+
+    written = server_log + repr(entries)
+    assert entries
+    assert "participant" in server_log
+    for private in (
+        meeting.guest_identity,
+        meeting.host_identity,
+        "Renamed",
+        "a private word",
+        "private-plans",
+        meeting.room.token,
+        meeting.room.address,
+    ):
+        assert private not in written
