@@ -31,11 +31,8 @@ SCTP_PORT = 5000
 # Without the dependency descriptor on purpose: with it VP8 comes without picture ids.
 _EXTENSIONS = {
     "audio": (EXT_MID, EXT_AUDIO_LEVEL),
-    "video": (EXT_MID, EXT_RID, EXT_REPAIRED_RID, EXT_ABS_SEND_TIME),
-}
-_UPLINK_EXTENSIONS = {
-    "audio": _EXTENSIONS["audio"],
-    "video": (*_EXTENSIONS["video"], EXT_TRANSPORT_CC),
+    # All of them in every section: libwebrtc never offers again what one answer left out.
+    "video": (EXT_MID, EXT_RID, EXT_REPAIRED_RID, EXT_ABS_SEND_TIME, EXT_TRANSPORT_CC),
 }
 _CODECS = {"audio": ("opus",), "video": ("VP8", "H264")}
 _UPLINK_FEEDBACK = ("transport-cc", "goog-remb", "ccm fir", "nack", "nack pli")
@@ -152,7 +149,7 @@ def section_mapping(section: MediaSection, mime_type: str) -> SectionMapping | N
 
 def uplink_extensions(section: MediaSection) -> dict[str, int]:
     """Return the extensions that a client may fill in this section."""
-    return _chosen_extensions(section, _UPLINK_EXTENSIONS[section.kind])
+    return _chosen_extensions(section, _EXTENSIONS[section.kind])
 
 
 def uplink_ssrcs(section: MediaSection) -> tuple[tuple[int, ...], tuple[int, ...]]:
