@@ -20,8 +20,6 @@ from livekit.protocol import rtc as lk_rtc
 
 from app.engine.media_sections import (
     DownlinkTrack,
-    LocalTransport,
-    RemoteTransport,
     Uplink,
     UplinkParameters,
 )
@@ -31,6 +29,7 @@ from app.engine.negotiation import (
     PublisherNegotiator,
     SubscriberNegotiator,
 )
+from app.engine.peer import Peer
 from app.engine.signalling import SignalLink, SignalTarget, resolve
 from app.protocol.errors import ProtocolError
 from app.protocol.signal_client import (
@@ -47,7 +46,6 @@ from app.protocol.signal_client import (
     TrackPublished,
 )
 from app.protocol.trickle import parse_trickle
-from app.rtc.client_transport import CLOSED_BY_PEER, LIVEKIT_CHANNELS, ClientTransport
 from app.rtc.media_router import MediaRouter
 from app.rtc.stats import TransportStats
 from app.runtime.errors import Reason, WorldError
@@ -102,57 +100,6 @@ def refused_join(leave: lk_rtc.LeaveRequest) -> WorldError:
     return WorldError(Reason.REFUSED, retry=True, detail=detail)
 
 
-class _Peer:
-    """A peer connection with its media, and the way its events come back."""
-
-    def __init__(self, name: str, owner: Connection, *, is_offerer: bool, opens: bool) -> None:
-        self._name = name
-        self._owner = owner
-        self.is_connected = False
-        self.transport = ClientTransport(
-            name,
-            is_offerer=is_offerer,
-            observer=self,
-            channels=LIVEKIT_CHANNELS if opens else (),
-        )
-        self.router = MediaRouter(self.transport)
-
-    def local(self) -> LocalTransport:
-        transport = self.transport
-        return LocalTransport(
-            transport.ufrag, transport.pwd, transport.fingerprint, transport.candidates
-        )
-
-    def set_remote(self, remote: RemoteTransport) -> None:
-        self.transport.set_remote(
-            ufrag=remote.ufrag,
-            pwd=remote.pwd,
-            is_lite=remote.is_lite,
-            fingerprints=remote.fingerprints,
-            dtls_role=remote.dtls_role,
-            candidates=remote.candidates,
-            sctp_port=remote.sctp_port,
-            max_message_bytes=remote.max_message_bytes,
-        )
-
-    def on_transport_connected(self) -> None:
-        self.is_connected = True
-        self._owner.on_peer_connected(self)
-
-    def on_transport_failed(self, reason: str) -> None:
-        self._owner.on_peer_failed(f"{self._name}: {reason}", is_goodbye=reason == CLOSED_BY_PEER)
-
-    def on_channel_open(self, label: str) -> None:
-        self._owner.on_channel_open(self, label)
-
-    def on_channel_data(self, label: str, data: bytes) -> None:
-        self._owner.observer.on_message(label, data)
-
-    async def close(self) -> None:
-        self.router.close()
-        await self.transport.close()
-
-
 class Connection:
     """Signalling plus one peer connection (v1) or two (v0)."""
 
@@ -160,8 +107,8 @@ class Connection:
         self.observer = observer
         self.is_v1 = True
         self._link = SignalLink(self._on_output)
-        self._publisher = _Peer("publisher", self, is_offerer=True, opens=True)
-        self._subscriber: _Peer | None = None
+        self._publisher = Peer("publisher", self, is_offerer=True, opens_channels=True)
+        self._subscriber: Peer | None = None
         self._negotiator: PublisherNegotiator | None = None
         self._answerer: SubscriberNegotiator | None = None
         self._welcome: asyncio.Future[lk_rtc.JoinResponse] | None = None
@@ -174,7 +121,7 @@ class Connection:
         self._negotiation_timer: asyncio.TimerHandle | None = None
         self._offer_timer: asyncio.TimerHandle | None = None
         self._grace_timer: asyncio.TimerHandle | None = None
-        self._primary: _Peer | None = None
+        self._primary: Peer | None = None
         self._connected: asyncio.Future[None] | None = None
         self._failure: WorldError | None = None
         self._is_up = False
@@ -214,7 +161,7 @@ class Connection:
         log.info("joined", mode="v1" if self.is_v1 else "v0", server=join.server_info.version)
         return join
 
-    async def _until_connected(self, primary: _Peer) -> None:
+    async def _until_connected(self, primary: Peer) -> None:
         if self._failure is not None:
             raise self._failure
         if primary.is_connected:
@@ -223,13 +170,14 @@ class Connection:
         self._connected = asyncio.get_running_loop().create_future()
         await self._connected
 
-    def on_peer_connected(self, peer: _Peer) -> None:
+    def on_peer_connected(self, peer: Peer) -> None:
         """Note that a transport is up; the primary one completes `open`."""
         if peer is self._primary and self._connected is not None and not self._connected.done():
             self._connected.set_result(None)
 
-    def on_peer_failed(self, cause: str, *, is_goodbye: bool) -> None:
+    def on_peer_failed(self, peer: Peer, reason: str, *, is_goodbye: bool) -> None:
         """Give up when a transport is gone; after a goodbye wait for the reason first."""
+        cause = f"{peer.name}: {reason}"
         if is_goodbye and self._is_up and not self._is_over:
             self._grace_timer = asyncio.get_running_loop().call_later(
                 LEAVE_GRACE_S, self.lose, cause
@@ -249,9 +197,9 @@ class Connection:
             self._publisher.local(), session_id=secrets.randbits(62), slots=slots
         )
 
-    def _subscriber_peer(self) -> _Peer:
+    def _subscriber_peer(self) -> Peer:
         if self._subscriber is None:
-            self._subscriber = _Peer("subscriber", self, is_offerer=False, opens=False)
+            self._subscriber = Peer("subscriber", self, is_offerer=False, opens_channels=False)
             self._subscriber.transport.open(self._addresses)
         return self._subscriber
 
@@ -394,7 +342,7 @@ class Connection:
         self.send(lk_rtc.SignalRequest(answer=answer))
         self._apply(negotiated, peer)
 
-    def _apply(self, negotiated: Negotiated, peer: _Peer) -> None:
+    def _apply(self, negotiated: Negotiated, peer: Peer) -> None:
         peer.set_remote(negotiated.remote)
         for track in negotiated.closed:
             self.observer.on_track_closed(track)
@@ -491,7 +439,7 @@ class Connection:
 
     # --- data --------------------------------------------------------------------------------
 
-    def on_channel_open(self, peer: _Peer, label: str) -> None:
+    def on_channel_open(self, peer: Peer, label: str) -> None:
         """Note a channel; ours are those of the publisher."""
         if peer is not self._publisher:
             return
@@ -499,6 +447,10 @@ class Connection:
         for future in self._label_waiters.pop(label, []):
             if not future.done():
                 future.set_result(None)
+
+    def on_channel_data(self, label: str, data: bytes) -> None:
+        """Take a message of any channel."""
+        self.observer.on_message(label, data)
 
     async def wait_for_channel(self, label: str) -> None:
         """Wait until data can be sent on a channel."""
@@ -529,7 +481,7 @@ class Connection:
 
     def transport_stats(self) -> list[TransportStats]:
         """Return the counters of our transports."""
-        peers: Sequence[_Peer] = (
+        peers: Sequence[Peer] = (
             (self._publisher,) if self._subscriber is None else (self._publisher, self._subscriber)
         )
         return [peer.transport.stats for peer in peers]

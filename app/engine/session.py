@@ -10,10 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-import secrets
-import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 
 import structlog
 from google.protobuf.message import Message
@@ -21,26 +18,18 @@ from livekit.protocol import models as lk_models
 from livekit.protocol import rtc as lk_rtc
 
 from app.engine.connection import Connection
+from app.engine.data_lane import DataLane
 from app.engine.media_sections import (
     DownlinkTrack,
-    Uplink,
-    UplinkLayer,
     UplinkParameters,
 )
+from app.engine.publications import Publications, Sender
 from app.engine.session_types import LayerParameters, SessionObserver, SessionOptions
 from app.engine.signalling import SignalTarget
-from app.protocol.data_packet import (
-    PacketTooLargeError,
-    ReliableInbox,
-    ReliableOutbox,
-    encode_lossy,
-    parse_packet,
-)
-from app.protocol.errors import ProtocolError
 from app.protocol.reconnect import End, RejoinLadder, after_leave
 from app.rtc.media_router import MediaRouter
 from app.rtc.rtp_receiver import AudioRtpReceiver, VideoRtpReceiver
-from app.rtc.rtp_sender import AudioRtpSender, SenderBinding, VideoRtpSender
+from app.rtc.rtp_sender import AudioRtpSender, VideoRtpSender
 from app.rtc.stats import SessionStats
 from app.runtime.errors import Reason, WorldError
 from app.runtime.tasks import TaskOwner, spawn
@@ -58,14 +47,9 @@ __all__ = [
     "VideoRtpSender",
 ]
 
-RELIABLE = "_reliable"
-LOSSY = "_lossy"
-RELIABLE_BUFFER_BYTES = 2 << 20
-LOSSY_BUFFER_BYTES = 64 << 10
 CHANNEL_TIMEOUT_S = 15.0
 REJOIN_PATIENCE_S = 15.0
 
-Sender = AudioRtpSender | VideoRtpSender
 Receiver = AudioRtpReceiver | VideoRtpReceiver
 
 # Trying again cannot help against these, whatever the ladder says.
@@ -79,16 +63,6 @@ _TERMINAL = frozenset(
         Reason.INVALID_LINK,
     }
 )
-
-
-@dataclass
-class _Publication:
-    """A published track, as it is announced again after a rejoin."""
-
-    request: lk_rtc.AddTrackRequest
-    uplink: Uplink
-    sender: Sender
-    track: lk_models.TrackInfo = field(default_factory=lk_models.TrackInfo)
 
 
 class Session:
@@ -109,12 +83,10 @@ class Session:
         self._rejoins = 0
         self._closers = TaskOwner("session-connections")
         self._closing: set[asyncio.Task[None]] = set()
-        self._publications: dict[str, _Publication] = {}
+        self._publications = Publications()
         self._receivers: dict[str, tuple[DownlinkTrack, Receiver, MediaRouter]] = {}
         self._permission: lk_rtc.SubscriptionPermission | None = None
-        self._outbox = ReliableOutbox()
-        self._inbox = ReliableInbox()
-        self.dropped_lossy = 0
+        self._lane = DataLane(open_channel=self._channel, deliver=observer.on_data)
 
     # --- state -------------------------------------------------------------------------------
 
@@ -159,8 +131,7 @@ class Session:
 
     async def _join_once(self) -> lk_rtc.JoinResponse:
         options = self._options
-        self._outbox = ReliableOutbox()
-        self._inbox = ReliableInbox()
+        self._lane.restart()
         connection = self._connection = Connection(self)
         target = SignalTarget(
             self._url,
@@ -180,15 +151,12 @@ class Session:
         await self._tasks.close()
         await self._release()
         await asyncio.gather(*self._closing)
-        for publication in self._publications.values():
-            publication.sender.close()
-        self._publications.clear()
+        self._publications.close()
 
     async def _release(self) -> None:
         """Drop the current connection with everything that came over it."""
         connection, self._connection = self._connection, None
-        for publication in self._publications.values():
-            publication.sender.unbind()
+        self._publications.unbind()
         for sid in list(self._receivers):
             self._close_receiver(sid)
         if connection is not None:
@@ -250,7 +218,7 @@ class Session:
         connection = self._require_connection()
         if self._permission is not None:
             connection.send(lk_rtc.SignalRequest(subscription_permission=self._permission))
-        for old_sid, publication in list(self._publications.items()):
+        for old_sid, publication in self._publications:
             if old_sid not in self._publications:
                 continue
             was_muted = publication.request.muted
@@ -259,15 +227,13 @@ class Session:
             except WorldError as error:
                 if error.reason is not Reason.DENIED:
                     raise
-                self._forget(old_sid)
+                self._publications.forget(old_sid)
                 self._observer.on_local_unpublished(old_sid)
                 continue
-            if self._publications.pop(old_sid, None) is None:
+            if not self._publications.rename(old_sid, track):
                 # Unpublished meanwhile, under the old name.
                 connection.forget_uplink(publication.uplink.cid)
                 continue
-            publication.track = track
-            self._publications[track.sid] = publication
             if publication.request.muted != was_muted:
                 self.set_muted(track.sid, publication.request.muted)
             self._observer.on_local_republished(old_sid, track)
@@ -279,8 +245,7 @@ class Session:
         self._is_closed = True
         self._ready.set()
         self._hurry.set()
-        for publication in self._publications.values():
-            publication.sender.close()
+        self._publications.close()
         spawn(self._release(), name="release", owner=self._tasks)
         log.info("session ended", reason=lk_models.DisconnectReason.Name(reason), detail=detail)
         self._observer.on_disconnected(reason, detail)
@@ -314,38 +279,23 @@ class Session:
         `request.cid` is filled when empty. Several layers need the rids q, h, f, lowest first.
         """
         connection = await self._settled_connection()
-        is_audio = request.type == lk_models.TrackType.AUDIO
-        request.cid = request.cid or f"LN_{secrets.token_hex(8)}"
-        if is_audio:
-            request.disable_red = True
-        elif not request.simulcast_codecs:
-            request.simulcast_codecs.add(codec=codec.lower(), cid=request.cid)
-        uplink = _new_uplink(request, codec, layers)
-        publication = _Publication(request, uplink, _new_sender(uplink))
         # The sender has to be known before the answer arrives, which binds it.
-        self._publications[request.cid] = publication
+        publication = self._publications.add(request, codec, layers)
+        cid = request.cid
         try:
-            publication.track = await connection.publish(request, uplink)
+            track = await connection.publish(request, publication.uplink)
         except BaseException:
-            self._publications.pop(request.cid, None)
-            publication.sender.close()
-            connection.forget_uplink(request.cid)
+            self._publications.forget(cid)
+            connection.forget_uplink(cid)
             raise
-        self._publications.pop(request.cid, None)
-        self._publications[publication.track.sid] = publication
-        return publication.track, publication.sender
+        self._publications.rename(cid, track)
+        return track, publication.sender
 
     async def unpublish(self, track_sid: str) -> None:
         """Stop sending a track; returns when the server has answered."""
-        publication = self._forget(track_sid)
+        publication = self._publications.forget(track_sid)
         if publication is not None and self._connection is not None and not self._is_rejoining:
             await self._connection.unpublish(publication.uplink.cid)
-
-    def _forget(self, track_sid: str) -> _Publication | None:
-        publication = self._publications.pop(track_sid, None)
-        if publication is not None:
-            publication.sender.close()
-        return publication
 
     def set_muted(self, track_sid: str, muted: bool) -> None:
         """Tell the server that our track is muted; the caller stops or resumes sending."""
@@ -408,27 +358,10 @@ class Session:
         While rejoining it waits for the new connection. Lossy packets are dropped, and counted,
         when the network does not keep up.
         """
-        label = RELIABLE if reliable else LOSSY
-        connection = await self._channel(label)
-        if not reliable:
-            try:
-                data = encode_lossy(packet)
-            except PacketTooLargeError as error:
-                raise WorldError(Reason.TOO_LARGE, detail=str(error)) from error
-            if connection.buffered_bytes(label) > LOSSY_BUFFER_BYTES:
-                self.dropped_lossy += 1
-                return
-            connection.send_message(label, data)
-            return
-        while connection.buffered_bytes(label) > RELIABLE_BUFFER_BYTES:
-            await connection.drain(label, RELIABLE_BUFFER_BYTES // 2)
-            connection = await self._channel(label)
-        try:
-            data = self._outbox.number(packet)
-        except PacketTooLargeError as error:
-            raise WorldError(Reason.TOO_LARGE, detail=str(error)) from error
-        connection.send_message(label, data)
-        self._outbox.trim(connection.buffered_bytes(label))
+        if reliable:
+            await self._lane.send_reliable(packet)
+        else:
+            await self._lane.send_lossy(packet)
 
     async def _channel(self, label: str) -> Connection:
         """Return the connection once this channel of it is open."""
@@ -445,15 +378,7 @@ class Session:
 
     def on_message(self, label: str, data: bytes) -> None:
         """Take a message of a data channel."""
-        if label not in (RELIABLE, LOSSY):
-            return
-        try:
-            packet = parse_packet(data)
-        except ProtocolError as error:
-            log.info("data packet dropped", reason=error.reason)
-            return
-        if label == LOSSY or self._inbox.is_new(packet, time.monotonic()):
-            self._observer.on_data(packet, label == RELIABLE)
+        self._lane.handle_message(label, data)
 
     # --- ourselves ---------------------------------------------------------------------------
 
@@ -486,9 +411,7 @@ class Session:
         stats = SessionStats(rejoins=self._rejoins)
         if self._connection is not None:
             stats.transports = self._connection.transport_stats()
-        for publication in self._publications.values():
-            sender = publication.sender
-            stats.senders += sender.stats if isinstance(sender.stats, list) else [sender.stats]
+        stats.senders = self._publications.stats()
         stats.receivers = [receiver.stats for _, receiver, _ in self._receivers.values()]
         return stats
 
@@ -543,17 +466,7 @@ class Session:
 
     def on_uplink(self, parameters: UplinkParameters, router: MediaRouter) -> None:
         """Take what the server accepted for a published track."""
-        for publication in self._publications.values():
-            if publication.uplink.cid == parameters.cid:
-                publication.sender.bind(
-                    router,
-                    SenderBinding(
-                        parameters.mid,
-                        parameters.payload_type,
-                        parameters.rtx_payload_type,
-                        parameters.extensions,
-                    ),
-                )
+        self._publications.bind(parameters, router)
 
     def on_leave(self, leave: lk_rtc.LeaveRequest) -> None:
         """Take the server's goodbye."""
@@ -599,36 +512,9 @@ class Session:
                 log.debug("signal message without effect", kind=kind)
 
     def _on_unpublished(self, track_sid: str) -> None:
-        publication = self._forget(track_sid)
+        publication = self._publications.forget(track_sid)
         if publication is None:
             return
         if self._connection is not None:
             self._connection.forget_uplink(publication.uplink.cid)
         self._observer.on_local_unpublished(track_sid)
-
-
-def _new_uplink(
-    request: lk_rtc.AddTrackRequest, codec: str, layers: Sequence[LayerParameters]
-) -> Uplink:
-    is_audio = request.type == lk_models.TrackType.AUDIO
-    rids = [layer.rid for layer in layers] if len(layers) > 1 else [""]
-    return Uplink(
-        cid=request.cid,
-        kind="audio" if is_audio else "video",
-        codec=codec,
-        layers=tuple(UplinkLayer(rid, _new_ssrc(), _new_ssrc()) for rid in rids),
-        stereo=request.stereo,
-        dtx=is_audio and not request.disable_dtx,
-    )
-
-
-def _new_sender(uplink: Uplink) -> Sender:
-    if uplink.kind == "audio":
-        return AudioRtpSender(uplink.layers[0].ssrc)
-    return VideoRtpSender(
-        uplink.codec, [(layer.rid, layer.ssrc, layer.rtx_ssrc) for layer in uplink.layers]
-    )
-
-
-def _new_ssrc() -> int:
-    return secrets.randbelow(0xFFFFFFFE) + 1
