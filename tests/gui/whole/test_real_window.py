@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import pytest
 import structlog.testing
 from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
-from PySide6.QtGui import QDropEvent
+from PySide6.QtGui import QDragEnterEvent, QDropEvent
 from PySide6.QtWidgets import QApplication, QPlainTextEdit, QTextEdit, QWidget
 from pytestqt.qtbot import QtBot
 
@@ -341,12 +341,9 @@ def drop(stage: Stage, path: Path) -> None:
     assert page is not None
     mime = QMimeData()
     mime.setUrls([QUrl.fromLocalFile(str(path))])
-    at = QPointF(QPoint(page.width() // 2, 20))
-    event = QDropEvent(
-        at,
-        Qt.DropAction.CopyAction,
-        mime,
-        Qt.MouseButton.LeftButton,
-        Qt.KeyboardModifier.NoModifier,
-    )
-    QApplication.sendEvent(page, event)
+    at = QPoint(page.width() // 2, 20)
+    how = (Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier)
+    action = Qt.DropAction.CopyAction
+    # Qt gives a drop only to what accepted the drag.
+    QApplication.sendEvent(page, QDragEnterEvent(at, action, mime, *how))
+    QApplication.sendEvent(page, QDropEvent(QPointF(at), action, mime, *how))
