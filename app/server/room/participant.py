@@ -116,13 +116,18 @@ class Participant(TransportObserver):
         grant = self.claims.video
         return grant.agent or grant.recorder or self.info.kind in (States.AGENT, States.EGRESS)
 
+    @property
+    def is_publisher(self) -> bool:
+        """Whether any of its tracks is announced."""
+        return any(p.is_announced for p in self.publisher.publications.values())
+
     def snapshot(self) -> models.ParticipantInfo:
         """Return a copy of what others see, tracks included."""
         info = models.ParticipantInfo()
         info.CopyFrom(self.info)
-        announced = [p for p in self.publisher.publications.values() if p.is_announced]
-        info.tracks.extend(publication.info for publication in announced)
-        info.is_publisher = bool(announced)
+        publications = self.publisher.publications.values()
+        info.tracks.extend(p.info for p in publications if p.is_announced)
+        info.is_publisher = self.is_publisher
         return info
 
     def bump(self) -> None:

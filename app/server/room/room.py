@@ -87,7 +87,7 @@ class Room:
         room = models.Room()
         room.CopyFrom(self.info)
         room.num_participants = len(people)
-        room.num_publishers = sum(1 for p in people if p.snapshot().is_publisher)
+        room.num_publishers = sum(1 for p in people if p.is_publisher)
         return room
 
     def by_identity(self, identity: str) -> Participant | None:
