@@ -348,3 +348,34 @@ def test_a_recorded_short_text_is_cut_into_the_packets_that_the_sdk_sends() -> N
         packet.ClearField("sequence")
         packet.ClearField("participant_sid")
     assert ours == theirs
+
+
+def test_a_recorded_text_that_an_agent_sent_for_somebody_becomes_whole() -> None:
+    assembler = StreamAssembler()
+    senders: dict[str, str] = {}
+    ended: list[str] = []
+    for packet in recorded("data_agent.jsonl", "server>client"):
+        for output in assembler.handle_packet(packet):
+            if isinstance(output, StreamOpened):
+                senders[output.stream.stream_id] = output.stream.sender_identity
+            if isinstance(output, StreamEnded):
+                ended.append(senders[output.stream_id])
+
+    assert ended == ["agent-1", "observer"]
+
+
+def test_recorded_streams_of_the_newer_kind_fail_one_by_one() -> None:
+    assembler = StreamAssembler()
+    faults: list[StreamFault] = []
+    ended = 0
+    for packet in recorded("data_python_to_v2_peer.jsonl", "server>client"):
+        for output in assembler.handle_packet(packet):
+            if isinstance(output, StreamFailed):
+                faults.append(output.fault)
+            ended += isinstance(output, StreamEnded)
+
+    # Written piece by piece, a stream is of the older kind for every peer.
+    assert ended == 1
+    assert len(faults) >= 8
+    assert set(faults) == {StreamFault.ENCODING}
+    assert len(assembler) == 0
