@@ -516,17 +516,14 @@ class Desktop(QObject):
                 on_network=hosted.on_network,
                 hosted_here=True,
             )
-        elif link is not None and link.kind is not LinkKind.SERVER:
+        elif link is None:
+            return
+        elif link.kind is LinkKind.SERVER:
+            invitation = Invitation(link.room, link.server_url, link.address, needs_own_access=True)
+        else:
             invitation = Invitation(
                 link.room, build_invite(link), link.address, self._wishes.passcode
             )
-        else:
-            self._toast(
-                "invite",
-                "No invite link here",
-                typeset("This meeting's server makes none. Ask whoever gave you access."),
-            )
-            return
         InviteDialog(self.window.pages, invitation).open_()
 
     def _toast(self, toast_id: str, title: str, text: str, tone: str = "info") -> None:

@@ -19,7 +19,7 @@ COPIED_MS = 2000
 
 @dataclass(frozen=True, slots=True)
 class Invitation:
-    """What can be handed on. `web_link` is for browsers, "" when no page would answer it."""
+    """What can be handed on: a link or, for other LiveKit servers, an address."""
 
     room: str
     link: str
@@ -27,6 +27,8 @@ class Invitation:
     passcode: str = ""
     on_network: bool = True
     hosted_here: bool = False
+    needs_own_access: bool = False
+    """The link is a server's address alone: whoever runs the server lets people in."""
 
 
 class InviteDialog(Dialog):
@@ -39,7 +41,8 @@ class InviteDialog(Dialog):
         columns.setSpacing(28)
         left = QVBoxLayout()
         left.setSpacing(14)
-        self._add_copyable(left, "Invite link", invitation.link, "inviteLink", "inviteCopyLink")
+        label = "Server address" if invitation.needs_own_access else "Invite link"
+        self._add_copyable(left, label, invitation.link, "inviteLink", "inviteCopyLink")
         if invitation.passcode:
             self._add_copyable(
                 left, "Passcode", invitation.passcode, "invitePasscode", "inviteCopyPasscode"
@@ -110,6 +113,8 @@ def _rest(button: Button) -> None:
 
 
 def _subtitle(invitation: Invitation) -> str:
+    if invitation.needs_own_access:
+        return "Everybody needs access of their own here, from whoever runs this server."
     if not invitation.on_network:
         return typeset("The meeting isn't open to a network: only this computer can join it.")
     if invitation.hosted_here:

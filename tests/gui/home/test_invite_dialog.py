@@ -10,6 +10,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QColor, QGuiApplication
 from PySide6.QtWidgets import QLabel, QLineEdit, QPushButton
 
+from app.protocol.token import VideoGrant, issue_token
 from app.ui.home.invite_dialog import Invitation, InviteDialog
 from app.ui.home.qr import QrCode
 from app.ui.theme import QR_DARK, QR_LIGHT
@@ -120,3 +121,28 @@ def test_a_guest_hands_on_the_link_that_was_used(open_window: Open) -> None:
     address = window.find("inviteAddress")
     assert isinstance(address, QLabel)
     assert address.text() == "192.168.1.24:7880"
+
+
+def test_at_another_livekit_server_the_address_alone_is_handed_on(open_window: Open) -> None:
+    token = issue_token(
+        api_key="devkey",
+        api_secret="s" * 32,
+        identity="noa",
+        now_s=1_800_000_000,
+        grant=VideoGrant(room_join=True, room="Tea"),
+    )
+    window = open_window()
+    window.desktop.open_link(f"wss://meet.example {token}")
+    window.wait_for_page("prejoinPage")
+    window.click("prejoinJoin")
+    window.post(joined(2, host=False))
+    window.wait_for_page("meetingPage")
+
+    window.desktop.show_invite()
+    window.settle()
+
+    field = window.find("inviteLink")
+    assert isinstance(field, QLineEdit)
+    assert field.text() == "wss://meet.example:443"
+    assert token not in field.text()
+    assert window.desktop.recents.items == []
