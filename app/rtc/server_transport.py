@@ -212,7 +212,12 @@ class ServerTransport:
         """Protect and send one RTP packet; False when it could not leave."""
         if self.sender is None or self._path is None:
             return False
-        return self._send(self.sender.protect(packet))
+        try:
+            return self._send(self.sender.protect(packet))
+        except ValueError:
+            # A resend under its old number may be too old for libsrtp's window.
+            self.send_drops += 1
+            return False
 
     def send_rtcp(self, compound: bytes) -> bool:
         """Protect and send one RTCP compound; False when it could not leave."""

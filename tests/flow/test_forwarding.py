@@ -389,3 +389,62 @@ async def test_hostile_packets_harm_nobody(room: MediaRoom) -> None:
     await bob.peer.until(lambda: len(bob.peer.rtp) == 3)
     assert alice.media.malformed >= 2
     assert alice.media.unplaced >= 1
+
+
+async def test_a_second_subscription_numbers_on_where_the_first_ended(room: MediaRoom) -> None:
+    alice, bob = await room.join("PA_a"), await room.join("PA_b")
+    uptrack = publish(alice, VIDEO)
+    source = Vp8Source(600)
+    downtrack = subscribe(uptrack, bob)
+    for packet in source.frame(key=True):
+        alice.peer.send_rtp(packet)
+    await bob.peer.until(partial(has_packets, bob, 3))
+    bob.peer.send_rtcp(rtcp.build_nack(1, OUT_SSRC, [parse_rtp(bob.peer.rtp[0]).seq]))
+    await bob.peer.until(partial(has_packets, bob, 4))
+    resent = parse_rtp(bob.peer.rtp.pop())
+    downtrack.close()
+    # Minutes later: more packets have passed than SRTP's counters could tell from replays.
+    for _ in range(2):
+        source.seq = source.seq + 20_000 & 0xFFFF
+        alice.peer.send_rtp(source.frame(packets=1)[0])
+    subscribe(uptrack, bob)
+    for packet in source.frame(key=True):
+        alice.peer.send_rtp(packet)
+    await bob.peer.until(lambda: sum(len(p) > 200 for p in bob.peer.rtp) == 6)
+    parsed = check_stream([p for p in bob.peer.rtp if parse_rtp(p).ssrc == OUT_SSRC])
+    bob.peer.send_rtcp(rtcp.build_nack(1, OUT_SSRC, [parsed[-1].seq]))
+    await bob.peer.until(lambda: parse_rtp(bob.peer.rtp[-1]).ssrc == OUT_RTX)
+    assert parse_rtp(bob.peer.rtp[-1]).seq == resent.seq + 1
+    assert not bob.peer.unauthentic
+
+
+async def test_a_resend_that_is_too_old_for_srtp_harms_nobody(room: MediaRoom) -> None:
+    alice, bob = await room.join("PA_a"), await room.join("PA_b")
+    uptrack = publish(alice, VIDEO)
+    downtrack = subscribe(uptrack, bob, rtx=None)
+    source = Vp8Source(600)
+    for packet in [*source.frame(key=True), *source.frame(packets=300)]:
+        alice.peer.send_rtp(packet)
+    await bob.peer.until(partial(has_packets, bob, 303))
+    old, young = parse_rtp(bob.peer.rtp[5]), parse_rtp(bob.peer.rtp[-5])
+    bob.peer.send_rtcp(rtcp.build_nack(1, OUT_SSRC, [old.seq, young.seq]))
+    for packet in source.frame():
+        alice.peer.send_rtp(packet)
+    await bob.peer.until(lambda: bob.peer.unauthentic + len(bob.peer.rtp) >= 307)
+    assert downtrack.resent == 1
+    assert downtrack.transport.send_drops == 1
+
+
+async def test_forwarding_works_on_uvloop_too() -> None:
+    uvloop = pytest.importorskip("uvloop")
+
+    async def scenario() -> None:
+        room = MediaRoom.open()
+        alice, bob = await room.join("PA_a"), await room.join("PA_b")
+        subscribe(publish(alice, AUDIO), bob, 111, None)
+        for i in range(10):
+            alice.peer.send_rtp(opus(i, 960 * i))
+        await bob.peer.until(partial(has_packets, bob, 10))
+        await room.close()
+
+    await asyncio.to_thread(uvloop.run, scenario())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from app.protocol.rtp.header import FIXED, MARKER
@@ -58,7 +59,20 @@ class Downtrack:
         self._rtx_seq = 0
         self._next_report_s = 0.0
         self._report_sent = (0, 0.0)
-        to.add_downtrack(self)
+        self._blank_timer: asyncio.TimerHandle | None = None
+        before = to.add_downtrack(self)
+        if before is not None:
+            self._continue(before)
+
+    def _continue(self, before: Downtrack) -> None:
+        """Number on from an ended subscription with the same SSRC.
+
+        SRTP on both sides goes on counting for it: numbers that start elsewhere would be
+        taken for replays.
+        """
+        before.stop_blank()
+        self.last = before.last
+        self._rtx_seq = before._rtx_seq
 
     # --- what the subscriber chooses
 
@@ -222,4 +236,12 @@ class Downtrack:
         )
         self.transport.send_rtp(head + payload)
         self.last = place
-        self.to.room.loop.call_later(blanks.BLANK_FRAME_S, self._send_blank, frames_left - 1)
+        self._blank_timer = self.to.room.loop.call_later(
+            blanks.BLANK_FRAME_S, self._send_blank, frames_left - 1
+        )
+
+    def stop_blank(self) -> None:
+        """Send no more blank pictures: somebody else uses the SSRC now."""
+        if self._blank_timer is not None:
+            self._blank_timer.cancel()
+            self._blank_timer = None

@@ -136,15 +136,17 @@ class Audience:
         return not self._to.has_refusal
 
     def _send_without_refused(self, run: Run, first: int, statuses: list[int]) -> None:
-        """Leave out subscribers for whom a packet is still in the clear."""
-        count = len(run.sizes)
+        """Leave out packets that are still in the clear, such as one that came very late."""
+        count, stride = len(run.sizes), run.stride
         view, size = self._batch.view, len(run.block)
-        for i in range(len(statuses) // count):
-            if any(statuses[i * count : (i + 1) * count]):
-                self.downtracks[first + i].refused += count
+        protected = bytes(view[: size * (len(statuses) // count)])
+        for number, status in enumerate(statuses):
+            i, j = divmod(number, count)
+            if status:
+                self.downtracks[first + i].refused += 1
                 continue
-            view[:size] = bytes(view[i * size : (i + 1) * size])
-            self._segments.send(self._to, first + i, 1, run.stride, run.wire_sizes)
+            view[:stride] = protected[number * stride : (number + 1) * stride]
+            self._segments.send(self._to, first + i, 1, stride, run.wire_sizes[j : j + 1])
 
 
 class Group:

@@ -44,6 +44,7 @@ TRANSPORT_FEEDBACK_EVERY_S = 0.05
 UPLINK_CEILING_BPS = 20_000_000
 MICROPHONE = 2
 _MAX_ARRIVALS = 400
+_MAX_ENDED = 200
 _AUDIO_PACKET_MS = 20.0
 
 
@@ -77,6 +78,7 @@ class ParticipantMedia:
         self._uplinks: dict[str, _Uplink] = {}
         self._streams: dict[int, _Stream] = {}
         self._downtracks: dict[int, Downtrack] = {}
+        self._ended: dict[int, Downtrack] = {}
         self._transport_cc_id = 0
         self._arrivals: list[tuple[int, int]] = []
         self._arrival_ext = -1
@@ -387,14 +389,18 @@ class ParticipantMedia:
 
     # --- downlinks
 
-    def add_downtrack(self, downtrack: Downtrack) -> None:
-        """Route the receiver's reports about this SSRC to it."""
+    def add_downtrack(self, downtrack: Downtrack) -> Downtrack | None:
+        """Route reports about its SSRC to it; return the ended one that had the SSRC before."""
         self._downtracks[downtrack.ssrc] = downtrack
+        return self._ended.pop(downtrack.ssrc, None)
 
     def remove_downtrack(self, downtrack: Downtrack) -> None:
-        """Forget a subscription."""
+        """Forget a subscription, save for where its numbers ended."""
         if self._downtracks.get(downtrack.ssrc) is downtrack:
             del self._downtracks[downtrack.ssrc]
+            self._ended[downtrack.ssrc] = downtrack
+            if len(self._ended) > _MAX_ENDED:
+                del self._ended[next(iter(self._ended))]
 
     def close(self) -> None:
         """End everything of this participant, both directions. Idempotent."""
@@ -408,3 +414,6 @@ class ParticipantMedia:
             self.remove_uplink(mid)
         for downtrack in tuple(self._downtracks.values()):
             downtrack.close()
+        for downtrack in self._ended.values():
+            downtrack.stop_blank()
+        self._ended.clear()
