@@ -86,9 +86,13 @@ class Desk:
             raise WorldError(Reason.REFUSED, detail="in a meeting already")
         self._joining = asyncio.current_task()
         try:
-            self._meeting = await self._enter(spec)
+            meeting = await self._enter(spec)
         finally:
             self._joining = None
+        # It may be over already: somebody ended it for everybody at this very moment.
+        if not meeting.is_over:
+            self._meeting = meeting
+            spawn(self._open_media(meeting, spec), name="open media", owner=self._owner)
 
     async def _enter(self, spec: JoinSpec) -> Meeting:
         url, token, host_name = await self._admission(spec)
@@ -105,7 +109,6 @@ class Desk:
         except BaseException:
             await meeting.abandon()
             raise
-        spawn(self._open_media(meeting, spec), name="open media", owner=self._owner)
         return meeting
 
     async def _admission(self, spec: JoinSpec) -> tuple[str, str, str]:
@@ -133,6 +136,8 @@ class Desk:
 
     async def _open_media(self, meeting: Meeting, spec: JoinSpec) -> None:
         """Speaker, microphone and camera: nobody waits for them at the door."""
+        if meeting.is_over:
+            return
         self._local.microphone_id = spec.microphone_id or self._local.microphone_id
         self._local.camera_id = spec.camera_id or self._local.camera_id
         self._speaker_id = spec.speaker_id or self._speaker_id
@@ -144,6 +149,8 @@ class Desk:
             log.info("not publishing", reason=str(error.reason))
 
     def _on_ended(self) -> None:
+        if self._meeting is None:
+            return
         self._meeting = None
         spawn(self._playback.stop(), name="close speaker", owner=self._owner)
 

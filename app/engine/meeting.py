@@ -140,6 +140,11 @@ class Meeting:
         return self._room
 
     @property
+    def is_over(self) -> bool:
+        """Whether it has ended, or is just ending."""
+        return self._is_over
+
+    @property
     def transfers(self) -> Transfers:
         """Files on their way."""
         return self._transfers
