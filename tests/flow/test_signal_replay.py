@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import aiohttp
 import pytest
@@ -18,7 +19,7 @@ from livekit.protocol import models, rtc
 
 from app.protocol.sdp import parse_sdp
 from app.protocol.token import VideoGrant, issue_token, verify_token
-from app.server.config import ServerConfig
+from app.server.config import HostedRoom, ServerConfig
 from app.server.service import SfuService
 from tests.support.vectors import VectorRecord, read_vector
 
@@ -49,13 +50,13 @@ class Replay:
         self._identity = identity
         self._news = asyncio.Event()
 
-    async def connect(self, session: aiohttp.ClientSession) -> None:
+    async def connect(self, session: aiohttp.ClientSession, **grant: Any) -> None:
         token = issue_token(
             api_key=KEY,
             api_secret=SECRET,
             identity=self._identity,
             now_s=time.time(),
-            grant=VideoGrant(room_join=True, room="replay", can_update_own_metadata=True),
+            grant=VideoGrant(room_join=True, room="replay", can_update_own_metadata=True, **grant),
         )
         first = next(r for r in self.records if r.kind == "http")
         self.socket = await session.ws_connect(
@@ -391,3 +392,62 @@ async def test_what_cannot_be_done_is_answered_with_its_reason(
     assert response.reason == reason
     assert response.WhichOneof("request") is not None
     await client.close()
+
+
+async def test_a_room_outlives_its_people_for_its_departure_timeout_only(
+    service: SfuService, session: aiohttp.ClientSession
+) -> None:
+    client = Replay(service, ALICE, "someone")
+    await client.connect(session)
+    await client.wait_for("join")
+    room = service.rooms.live["replay"]
+    now_s = asyncio.get_running_loop().time()
+    assert not room.is_over(now_s + 10_000)
+    await client.send(rtc.SignalRequest(leave=rtc.LeaveRequest()))
+    async with asyncio.timeout(DEADLINE_S):
+        await client.reader
+    now_s = asyncio.get_running_loop().time()
+    assert not room.is_over(now_s + 19)
+    assert room.is_over(now_s + 21)
+    assert service.rooms.close_room("replay", models.DisconnectReason.ROOM_CLOSED) is not None
+    assert service.rooms.find("replay") is None
+    await client.close()
+
+
+async def test_a_full_room_refuses_newcomers_but_not_those_who_return(
+    session: aiohttp.ClientSession,
+) -> None:
+    hosted = HostedRoom("replay", max_people=1)
+    config = ServerConfig(keys={KEY: SECRET}, port=0, rtc_port=0, rooms=(hosted,))
+    service = SfuService(config)
+    await service.start()
+    try:
+        alice, bob = Replay(service, ALICE, "alice"), Replay(service, BOB, "bob")
+        again = Replay(service, ALICE, "alice")
+        await alice.connect(session)
+        await alice.wait_for("join")
+        with pytest.raises(aiohttp.WSServerHandshakeError) as caught:
+            await bob.connect(session)
+        assert caught.value.status == 503
+        await again.connect(session)
+        await again.wait_for("join")
+        leave = (await alice.wait_for("leave")).leave
+        assert leave.reason == models.DisconnectReason.DUPLICATE_IDENTITY
+        await alice.close()
+        await again.close()
+    finally:
+        await service.stop()
+
+
+async def test_a_client_that_may_not_subscribe_is_offered_nothing(
+    service: SfuService, session: aiohttp.ClientSession
+) -> None:
+    alice, bob = Replay(service, ALICE, "alice"), Replay(service, BOB, "bob")
+    await alice.connect(session)
+    await alice.wait_for("answer")
+    await alice.play(until="mute")
+    await bob.connect(session, can_subscribe=False)
+    assert not (await bob.wait_for("answer")).answer.mid_to_track_id
+    assert len(bob.of_kind("join")[0].join.other_participants[0].tracks) == 1
+    await alice.close()
+    await bob.close()

@@ -325,6 +325,24 @@ async def test_a_client_that_speaks_json_is_answered_in_json(
     raise AssertionError("no JSON came back")
 
 
+async def test_the_log_says_nothing_about_people(
+    server: ServerProcess, alice: SdkPeer, bob: SdkPeer
+) -> None:
+    token = token_for("alice-wonder", room="tea-party")
+    await alice.connect(server.url, token)
+    await bob.connect(server.url, token_for("bob-builder", room="tea-party"))
+    await bob.call("listen", topic="lk.chat")
+    await alice.call("send_text", topic="lk.chat", text="off with their heads")
+    await bob.call("wait_inbox", count=1, within_s=30)
+    await alice.call("set_name", name="Cheshire")
+    await alice.call("disconnect")
+    await bob.call("disconnect")
+    await server.stop()
+    assert "participant left" in server.log
+    words = ("wonder", "builder", "tea-party", "heads", "Cheshire", "127.0.0.1", token[-20:])
+    assert [word for word in words if word in server.log] == []
+
+
 async def test_rooms_do_not_hear_of_each_other(
     server: ServerProcess, alice: SdkPeer, bob: SdkPeer
 ) -> None:
