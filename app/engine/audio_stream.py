@@ -76,6 +76,7 @@ class AudioStream:
         self._buffer: AudioReceiveStream | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._due_s = 0.0
+        self._has_begun = False
         self._ended = False
         if "participant" in kwargs:
             self._follow(kwargs["participant"], kwargs["track_source"])
@@ -196,7 +197,9 @@ class AudioStream:
         while self._due_s <= now_s:
             self._due_s += PULL_S
             pcm = buffer.pull()
-            if buffer.stats().received:
+            # Silence before the first packet is nobody's.
+            self._has_begun = self._has_begun or buffer.stats().received > 0
+            if self._has_begun:
                 self._deliver(pcm)
         self._timer = self._loop.call_at(self._due_s, self._pull)
 

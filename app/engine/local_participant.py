@@ -119,7 +119,8 @@ class LocalParticipant(Participant):
         topic: str = "",
     ) -> None:
         """Send bytes to everybody, or to those named."""
-        if not self._info.permission.can_publish_data:
+        known = self._info.HasField("permission")
+        if known and not self._info.permission.can_publish_data:
             # The server drops such packets without a word.
             raise PublishDataError("no permission to publish data")
         data = payload.encode() if isinstance(payload, str) else bytes(payload)

@@ -267,6 +267,32 @@ async def test_a_subscription_can_be_given_up_and_taken_again(
     assert (await engine.hear("sally")).is_tone(440.0)
 
 
+async def test_after_a_full_rejoin_sound_flows_both_ways_again(
+    sdk: SdkPeer, engine: EnginePeer
+) -> None:
+    await sdk.call("publish_tone", freq_hz=440.0)
+    await engine.wait_event("track_subscribed")
+    ours = await engine.publish_tone(660.0)
+    await sdk.wait_media("tone", identity="ernie", freq_hz=660.0)
+    old_sid, old_me = ours.sid, engine.room.local_participant.sid
+    renamed: list[tuple[rtc.LocalTrackPublication, str]] = []
+    engine.room.on("local_track_republished", lambda *args: renamed.append(args))
+    engine.events.clear()
+
+    # As if the transport had died: what follows is the real thing.
+    assert engine.room.session is not None
+    engine.room.session.on_lost("test")
+    await engine.wait_event("reconnecting")
+    await engine.wait_event("reconnected")
+
+    assert renamed == [(ours, old_sid)]
+    assert ours.sid != old_sid
+    assert engine.room.local_participant.sid != old_me
+    assert engine.room.connection_state == rtc.ConnectionState.CONN_CONNECTED
+    assert (await engine.hear("sally")).is_tone(440.0)
+    await sdk.wait_media("tone", identity="ernie", freq_hz=660.0, sid=ours.sid)
+
+
 async def test_the_engine_hears_who_speaks_and_who_leaves(sdk: SdkPeer, engine: EnginePeer) -> None:
     await sdk.call("publish_tone", freq_hz=440.0)
     (speakers,) = await engine.wait_event("active_speakers_changed", bool)
