@@ -477,7 +477,11 @@ class MeetingPage(QWidget):
         person = self.roster.get(identity)
         if person is None or person.is_me:
             return
+        # Some systems send a context menu event beside the key that the tile understands.
+        if any(one.isVisible() for one in self.findChildren(Menu, "personMenu")):
+            return
         menu = Menu(self)
+        menu.setObjectName("personMenu")
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         pinned = self.stage.is_pinned(identity)
         menu.add_item(

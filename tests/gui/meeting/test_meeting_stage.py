@@ -20,6 +20,7 @@ from app.engine.events import (
 from app.media.capture.generated import draw_picture, read_counter
 from app.media.frames import Picture
 from app.ui.theme import DARK, LIGHT, ThemeChoice, theme
+from app.ui.widgets import Menu
 from tests.gui.meeting.conftest import Meeting
 from tests.support.fake_engine import people
 
@@ -286,6 +287,18 @@ def test_a_pin_stands_right_after_you(meeting: Meeting) -> None:
     meeting.page.stage.tileMenuRequested.emit("lena-4", QPoint(10, 10))
     meeting.choose("actionPin")
     assert meeting.page.stage.shown == ("noa-1", "mia-2", "kai-3", "lena-4")
+
+
+def test_the_keyboard_opens_one_menu_for_a_tile(meeting: Meeting) -> None:
+    tile = meeting.tile("kai-3")
+    tile.setFocus(Qt.FocusReason.TabFocusReason)
+    QTest.keyClick(tile, Qt.Key.Key_F10, Qt.KeyboardModifier.ShiftModifier)
+    QTest.keyClick(tile, Qt.Key.Key_Menu)
+
+    menus = [menu for menu in meeting.page.findChildren(Menu) if menu.isVisible()]
+    assert len(menus) == 1
+    meeting.choose("actionPin")
+    assert meeting.page.stage.is_pinned("kai-3")
 
 
 def test_arrows_move_among_tiles(meeting: Meeting) -> None:
