@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import random
 from collections.abc import Iterator
 
 import pytest
@@ -379,3 +380,28 @@ def test_recorded_streams_of_the_newer_kind_fail_one_by_one() -> None:
     assert len(faults) >= 8
     assert set(faults) == {StreamFault.ENCODING}
     assert len(assembler) == 0
+
+
+def test_twenty_thousand_damaged_packets_give_outputs_or_protocol_errors() -> None:
+    chance = random.Random(3)
+    raws = [
+        record.raw
+        for name in ("data_python_to_v1_peer.jsonl", "data_agent.jsonl")
+        for record in read_vector(name)
+        if record.kind == "data" and len(record.raw) < 2_000
+    ]
+    assembler = StreamAssembler(max_bytes=100_000)
+    refused = 0
+    for _ in range(20_000):
+        damaged = bytearray(chance.choice(raws))
+        for _ in range(chance.randrange(4)):
+            damaged[chance.randrange(len(damaged))] = chance.randrange(256)
+        cut = chance.randrange(len(damaged)) if chance.random() < 0.1 else len(damaged)
+        try:
+            assembler.handle_packet(parse_packet(bytes(damaged[:cut])))
+        except ProtocolError:
+            refused += 1
+        if chance.random() < 0.001:
+            assembler.handle_sender_left(chance.choice(["alice", "agent-1", "observer"]))
+
+    assert 0 < refused < 20_000
