@@ -167,12 +167,17 @@ class Subscriber:
             self._on_first_subscriber(publication)
 
     def _schedule(self) -> None:
-        if self._is_closed or self._timing.timer is not None:
+        if self._is_closed:
             return
-        loop = asyncio.get_running_loop()
-        idle_s = loop.time() - self._timing.last_request_s
-        delay_s = QUICK_S if idle_s > CALM_S else CALM_S
-        self._timing.timer = loop.call_later(delay_s, self._ask)
+        timing, loop = self._timing, asyncio.get_running_loop()
+        idle_s = loop.time() - timing.last_request_s
+        at_s = loop.time() + (QUICK_S if idle_s > CALM_S else CALM_S)
+        if timing.timer is not None:
+            if timing.timer.when() <= at_s:
+                return
+            # It only watches over an offer that does not come.
+            timing.timer.cancel()
+        timing.timer = loop.call_at(at_s, self._ask)
 
     def _ask(self) -> None:
         timing, loop = self._timing, asyncio.get_running_loop()
