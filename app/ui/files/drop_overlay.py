@@ -6,6 +6,7 @@ from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QFont, QFontMetricsF, QPainter, QPainterPath, QPaintEvent, QPen
 from PySide6.QtWidgets import QWidget
 
+from app.ui.home.words import typeset
 from app.ui.theme import (
     Radius,
     TypeStyle,
@@ -117,7 +118,7 @@ class DropOverlay(QWidget):
         painter.setFont(font_of(TypeStyle.BODY))
         align = Qt.AlignmentFlag.AlignCenter
         painter.drawText(QRectF(box.x(), y + 32, box.width(), 22), align, self._detail)
-        hint = "Or drop on someone's video to send only to them"
+        hint = typeset("Or drop on someone's video to send only to them")
         if self._name:
             hint = "Drop beside the pictures to send to everyone"
         font = font_of(TypeStyle.CAPTION, weight=500)
