@@ -8,21 +8,15 @@ engine then says decides what is shown. Belongs to the Qt thread, whose asyncio 
 from __future__ import annotations
 
 import asyncio
-import functools
-import getpass
-import os
 import platform
 import signal
-import sys
 import time
-import tomllib
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
 import structlog
-from PySide6.QtCore import QObject, Qt, QTimer, QUrl, Signal
+from PySide6.QtCore import QObject, QTimer, QUrl, Signal
 from PySide6.QtGui import (
     QAccessible,
     QAccessibleAnnouncementEvent,
@@ -31,42 +25,42 @@ from PySide6.QtGui import (
 )
 from PySide6.QtWidgets import QApplication, QWidget
 
-from app.engine.client import EngineClient, GeneratedMedia, JoinSpec, RoomLookup
+from app.engine.client import EngineClient, GeneratedMedia, JoinSpec
 from app.engine.events import (
-    DeviceFailed,
     DeviceKind,
     DevicesChanged,
     EndCause,
     Event,
     JoinProgressed,
     JoinStage,
-    LevelChanged,
-    LocalMediaChanged,
     MeetingEnded,
     MeetingJoined,
-    VideoKind,
 )
-from app.protocol.invite import LinkKind, build_invite
 from app.runtime.errors import Reason, WorldError
 from app.runtime.paths import Paths
-from app.runtime.settings import Recent, Recents, SettingsStore
+from app.runtime.settings import Recents, SettingsStore
 from app.ui.bridge import Bridge
 from app.ui.collector import Collector
+from app.ui.doorstep import Doorstep, log_refusal
 from app.ui.home.connecting_page import ConnectingPage
-from app.ui.home.destination import Destination, HostPlan, Wishes
+from app.ui.home.destination import Destination, HostPlan, Wishes, recent_of
 from app.ui.home.dialogs import ask_host_options, ask_name, show_how_it_works, show_theme_menu
 from app.ui.home.end_page import EndPage
 from app.ui.home.prejoin_page import PrejoinPage
 from app.ui.home.start_page import StartPage
 from app.ui.home.words import ENDINGS, Facts, NextStep, typeset
+from app.ui.hosting import Hosting
+from app.ui.identity import login_name, make_application, product_version
 from app.ui.main_window import MINIMUM_SIZE, MainWindow
 from app.ui.single_instance import SingleInstance
 from app.ui.theme import ThemeChoice, theme
 from app.ui.widgets import ask
 
 if TYPE_CHECKING:
-    from app.host.hosted import HostedRoom, HostedServer
+    from app.host.hosted import HostedServer
     from app.ui.meeting_window import MeetingPage
+
+__all__ = ["Desktop", "DesktopOptions", "make_application", "run_desktop"]
 
 log = structlog.get_logger(__name__)
 
@@ -112,16 +106,14 @@ class Desktop(QObject):
         self.engine = engine or EngineClient(self.settings.current, generated=options.generated)
         self.bridge = bridge or Bridge(self.engine, self)
         self._collector = Collector(self)
-        self.server: HostedServer | None = None
+        self.hosting = Hosting(self.settings, options.paths, use_keyring=options.use_keyring)
         self.meeting_page: MeetingPage | None = None
         self.window = MainWindow(options.paths.config / "window.json")
         self.closed = asyncio.Event()
         self._destination = Destination()
         self._wishes = Wishes("")
-        self._host_name = ""
         self._attempt = 0
         self._waiting_to_enter = False
-        self._leaving_to_quit = False
         self._end: MeetingEnded | None = None
         self._retry_look = False
         self._make_pages()
@@ -131,6 +123,11 @@ class Desktop(QObject):
         self.bridge.eventPosted.connect(self._on_event)
         self.bridge.commandFailed.connect(self._on_command_failed)
         self.window.closeRequested.connect(self.request_quit)
+
+    @property
+    def server(self) -> HostedServer | None:
+        """The server process of the meeting hosted here."""
+        return self.hosting.server
 
     # -- life ----------------------------------------------------------------------------------
 
@@ -145,22 +142,27 @@ class Desktop(QObject):
         # From here on other threads allocate, and must not be the ones that collect.
         self._collector.start()
         self.engine.start()
+        self.bridge.run(self.engine.stats(), on_done=self._on_engine_ready, name="engine ready")
         self._network_timer.start()
         self._look_at_network()
-        self.bridge.run(self.engine.refresh_devices(), on_error=_ignore, name="devices")
+        self.bridge.run(self.engine.refresh_devices(), on_error=log_refusal, name="devices")
         if self.options.link:
             self.open_link(self.options.link)
         elif self.options.host:
             self.host_at_once(self.options.room_name)
 
+    def _on_engine_ready(self, _stats: object) -> None:
+        # Everything heavy is imported now; later collections need not look at it again.
+        self._collector.settle()
+
     async def aclose(self) -> None:
         """Leave, end the engine and the server, close the window."""
         self._network_timer.stop()
-        self.prejoin_page.preview.detach()
+        self.doorstep.leave(to_join=True)
         self._drop_meeting_page()
         await self.bridge.aclose()
         await self.engine.aclose()
-        await self._stop_server()
+        await self.hosting.stop()
         self._collector.stop()
         self.window.close_for_good()
         self.closed.set()
@@ -168,7 +170,7 @@ class Desktop(QObject):
     def request_quit(self) -> None:
         """Quit, after asking when others would lose their meeting."""
         others = self._others_here()
-        if self._running_room() is None or others == 0:
+        if self.hosting.room is None or others == 0:
             self.closed.set()
             return
         people = {None: "everybody in it", 1: "1 person"}.get(others, f"{others} people")
@@ -206,13 +208,15 @@ class Desktop(QObject):
         prejoin = self.prejoin_page = PrejoinPage()
         prejoin.backRequested.connect(self.show_start)
         prejoin.joinRequested.connect(self._on_join)
-        prejoin.mediaWished.connect(self._preview)
-        prejoin.deviceChosen.connect(self._choose_device)
-        prejoin.testSoundRequested.connect(
-            lambda: self.bridge.run(self.engine.play_test_sound(), on_error=self._on_test_failed)
-        )
-        prejoin.mirrorChanged.connect(lambda on: self._save(mirror_self_view=on))
         prejoin.settingsRequested.connect(self._open_settings)
+        self.doorstep = Doorstep(
+            prejoin,
+            self.engine,
+            self.bridge,
+            self.settings,
+            lambda name, value: self._save(**{name: value}),
+        )
+        self.doorstep.lookUpFailed.connect(self._on_lookup_failed)
         connecting = self.connecting_page = ConnectingPage()
         connecting.cancelRequested.connect(self.cancel_join)
         end = self.end_page = EndPage()
@@ -221,7 +225,7 @@ class Desktop(QObject):
 
     def _show(self, page: QWidget, *, minimum: tuple[int, int] | None = None) -> None:
         if page is not self.prejoin_page:
-            self._close_preview()
+            self.doorstep.leave(to_join=self._waiting_to_enter)
         if minimum is None:
             self.window.show_page(page)
         else:
@@ -241,96 +245,21 @@ class Desktop(QObject):
         """Prepare to enter: preview, devices, name."""
         self._attempt += 1
         self._destination = destination
-        current = self.settings.current
-        wishes = Wishes(
-            current.name,
-            mic_on=current.mic_on_at_join,
-            camera_on=current.camera_on_at_join,
-        )
-        self.prejoin_page.open_for(destination, wishes, mirrored=current.mirror_self_view)
+        wishes = self.doorstep.remembered_wishes()
+        mirrored = self.settings.current.mirror_self_view
+        self.prejoin_page.open_for(destination, wishes, mirrored=mirrored)
         self._enter_prejoin(wishes)
-        if destination.link is not None and destination.has_door:
-            attempt = self._attempt
-            self.bridge.run(
-                self.engine.look_up(destination.link),
-                on_done=lambda lookup: self._on_lookup(attempt, lookup),
-                on_error=lambda error: self._on_lookup_failed(attempt, error),
-                name="look up",
-            )
+        self.doorstep.ask_door(destination)
 
     def _enter_prejoin(self, wishes: Wishes) -> None:
         self.window.set_room("")
         self._show(self.prejoin_page)
         self.prejoin_page.focus_first()
-        self._preview(wishes.mic_on, wishes.camera_on)
-        self.bridge.run(self.engine.refresh_devices(), on_error=_ignore, name="devices")
+        self.doorstep.arrive(wishes)
 
-    def _on_lookup(self, attempt: int, lookup: RoomLookup) -> None:
-        if attempt == self._attempt:
-            self.prejoin_page.show_lookup(
-                people=lookup.people,
-                needs_passcode=lookup.needs_passcode and not self._has_invite(),
-                locked=lookup.locked,
-                known=lookup.known,
-            )
-            if lookup.host_name:
-                self._host_name = lookup.host_name
-
-    def _on_lookup_failed(self, attempt: int, error: WorldError) -> None:
-        if attempt == self._attempt:
-            self._retry_look = True
-            self._show_refusal(error)
-
-    def _has_invite(self) -> bool:
-        link = self._destination.link
-        return link is not None and link.kind is LinkKind.INVITE
-
-    # -- the preview ---------------------------------------------------------------------------
-
-    def _preview(self, mic: bool, camera: bool) -> None:
-        self.bridge.run(self._open_preview(mic, camera), on_error=_ignore, name="preview")
-
-    async def _open_preview(self, mic: bool, camera: bool) -> None:
-        await self.engine.start_preview(mic=mic, camera=camera)
-        if self.window.pages.currentWidget() is self.prejoin_page:
-            preview = self.prejoin_page.preview
-            if not preview.is_attached:
-                preview.attach(
-                    lambda ready: self.engine.tile_slot("", VideoKind.CAMERA, ready),
-                    self.engine.release_slot,
-                )
-        else:
-            await self.engine.stop_preview()
-
-    def _close_preview(self) -> None:
-        if self.prejoin_page.preview.is_attached:
-            self.prejoin_page.preview.detach()
-        # A join ends the preview by itself and takes the open devices over.
-        if self.window.pages.currentWidget() is self.prejoin_page and not self._waiting_to_enter:
-            self.bridge.run(self.engine.stop_preview(), on_error=_ignore, name="stop preview")
-
-    def _choose_device(self, kind: DeviceKind, device_id: str) -> None:
-        setting = {
-            DeviceKind.MICROPHONE: "microphone_id",
-            DeviceKind.CAMERA: "camera_id",
-            DeviceKind.SPEAKER: "speaker_id",
-        }[kind]
-        self._save(**{setting: device_id})
-        self.bridge.run(
-            self.engine.choose_device(kind, device_id),
-            on_error=lambda error: self.prejoin_page.show_problem(DeviceFailed(kind, error.reason)),
-        )
-
-    def _wished_devices(self) -> dict[DeviceKind, str]:
-        current = self.settings.current
-        return {
-            DeviceKind.MICROPHONE: current.microphone_id,
-            DeviceKind.CAMERA: current.camera_id,
-            DeviceKind.SPEAKER: current.speaker_id,
-        }
-
-    def _on_test_failed(self, error: WorldError) -> None:
-        self.prejoin_page.show_problem(DeviceFailed(DeviceKind.SPEAKER, error.reason))
+    def _on_lookup_failed(self, error: WorldError) -> None:
+        self._retry_look = True
+        self._show_refusal(error)
 
     # -- entering ------------------------------------------------------------------------------
 
@@ -341,20 +270,17 @@ class Desktop(QObject):
 
     def host_at_once(self, room_name: str = "") -> None:
         """Host without asking: the role `host` and the demo."""
-        current = self.settings.current
-        name = current.name or _login_name()
         plan = self._host_plan()
         self._destination = Destination(host=replace(plan, room=room_name or plan.room))
-        self._enter_with(
-            Wishes(name, mic_on=current.mic_on_at_join, camera_on=current.camera_on_at_join)
-        )
+        wishes = self.doorstep.remembered_wishes()
+        self._enter_with(replace(wishes, name=wishes.name or login_name()))
 
     def _on_join(self, wishes: Wishes) -> None:
         self._save(
             name=wishes.name, mic_on_at_join=wishes.mic_on, camera_on_at_join=wishes.camera_on
         )
-        running, plan = self._running_room(), self._destination.host
-        if running is None or plan is None or _is_same(running, plan):
+        running = self.hosting.room
+        if running is None or not self.hosting.would_end_another(self._destination.host):
             self._enter_with(wishes)
             return
         ask(
@@ -371,7 +297,6 @@ class Desktop(QObject):
         self._waiting_to_enter = True
         self._retry_look = False
         self._end = None
-        self._host_name = ""
         waiting = (
             Facts(self._destination.room).fill(ENDINGS[Reason.FULL].text) if until_free else ""
         )
@@ -400,7 +325,7 @@ class Desktop(QObject):
             camera_on=wishes.camera_on,
         )
         if destination.host is not None:
-            hosted = await self._host(destination.host, wishes.name)
+            hosted = await self.hosting.host(destination.host, wishes.name)
             if attempt != self._attempt:
                 return
             self.connecting_page.reach(JoinStage.FOUND_SERVER)
@@ -420,39 +345,14 @@ class Desktop(QObject):
             # Cancelled at the moment it worked: go out again.
             await self.engine.leave()
 
-    async def _host(self, plan: HostPlan, name: str) -> HostedRoom:
-        """Start the server, or keep the one that already runs this very meeting."""
-        from app.host.hosted import HostedServer
-
-        if self.server is not None:
-            room = self.server.room
-            if room is not None and _is_same(room, plan):
-                return room
-            await self._stop_server()
-        server = HostedServer(
-            self.settings.current, self.options.paths, use_keyring=self.options.use_keyring
-        )
-        self.server = server
-        try:
-            return await server.start(plan.room, name, plan.passcode, lan=plan.on_network)
-        except BaseException:
-            if self.server is server:
-                self.server = None
-            raise
-
-    async def _stop_server(self) -> None:
-        server, self.server = self.server, None
-        if server is not None:
-            await server.stop()
-
     def cancel_join(self) -> None:
         """Give up and go back to where Join was pressed."""
         self._attempt += 1
         self._waiting_to_enter = False
         self._drop_meeting_page()
-        self.bridge.run(self.engine.cancel_join(), on_error=_ignore, name="cancel join")
+        self.bridge.run(self.engine.cancel_join(), on_error=log_refusal, name="cancel join")
         if self._destination.host is not None:
-            self.bridge.run(self._stop_server(), name="stop server")
+            self.bridge.run(self.hosting.stop(), name="stop server")
         self._enter_prejoin(self.prejoin_page.wishes())
 
     def _on_refused(self, attempt: int, error: WorldError) -> None:
@@ -469,7 +369,7 @@ class Desktop(QObject):
     def _show_refusal(self, error: WorldError) -> None:
         facts = Facts(
             room=self._destination.room,
-            host=self._host_name,
+            host=self.doorstep.host_name,
             address=self._destination.address,
         )
         self._show_end(error.reason, facts, error.detail)
@@ -503,28 +403,11 @@ class Desktop(QObject):
 
     def show_invite(self) -> None:
         """Open the invite dialog over the meeting."""
-        from app.ui.home.invite_dialog import Invitation, InviteDialog
+        from app.ui.home.invite_dialog import InviteDialog, invitation_of
 
-        hosted = self.server.room if self.server is not None else None
-        link = self._destination.link
-        if hosted is not None and self._destination.host is not None:
-            invitation = Invitation(
-                hosted.room,
-                hosted.invite_link,
-                hosted.address,
-                hosted.passcode,
-                on_network=hosted.on_network,
-                hosted_here=True,
-            )
-        elif link is None:
-            return
-        elif link.kind is LinkKind.SERVER:
-            invitation = Invitation(link.room, link.server_url, link.address, needs_own_access=True)
-        else:
-            invitation = Invitation(
-                link.room, build_invite(link), link.address, self._wishes.passcode
-            )
-        InviteDialog(self.window.pages, invitation).open_()
+        invitation = invitation_of(self._destination, self.hosting.room, self._wishes.passcode)
+        if invitation is not None:
+            InviteDialog(self.window.pages, invitation).open_()
 
     def _toast(self, toast_id: str, title: str, text: str, tone: str = "info") -> None:
         if self.meeting_page is not None:
@@ -532,7 +415,7 @@ class Desktop(QObject):
 
     def _on_command_failed(self, error: WorldError) -> None:
         ending = ENDINGS[error.reason]
-        facts = Facts(self._destination.room, self._host_name, self._destination.address)
+        facts = Facts(self._destination.room, self.doorstep.host_name, self._destination.address)
         self._toast("command", ending.title, facts.fill(ending.text), "warn")
 
     def _others_here(self) -> int | None:
@@ -545,6 +428,7 @@ class Desktop(QObject):
     # -- what the engine says ------------------------------------------------------------------
 
     def _on_event(self, event: Event) -> None:
+        self.doorstep.handle(event)
         match event:
             case JoinProgressed(stage=stage):
                 self.connecting_page.reach(stage)
@@ -552,18 +436,11 @@ class Desktop(QObject):
                 self._on_joined(event)
             case MeetingEnded():
                 self._on_ended(event)
-            case DevicesChanged():
-                self.prejoin_page.set_devices(event, self._wished_devices())
-                kinds = {device.kind for device in event.devices}
+            case DevicesChanged(devices=devices):
+                kinds = {device.kind for device in devices}
                 self.start_page.footer.set_devices(
-                    (DeviceKind.MICROPHONE in kinds, DeviceKind.CAMERA in kinds), _version()
+                    (DeviceKind.MICROPHONE in kinds, DeviceKind.CAMERA in kinds), product_version()
                 )
-            case DeviceFailed():
-                self.prejoin_page.show_problem(event)
-            case LevelChanged(level=level):
-                self.prejoin_page.set_level(level)
-            case LocalMediaChanged(mic_on=mic_on, camera_on=camera_on):
-                self.prejoin_page.set_media(mic_on=mic_on, camera_on=camera_on)
             case _:
                 pass
 
@@ -572,45 +449,20 @@ class Desktop(QObject):
             return
         self._show(self.meeting_page, minimum=MINIMUM_SIZE)
         self._waiting_to_enter = False
-        self._host_name = event.host_name
         self.window.set_room(event.room)
-        self._add_recent(event)
-
-    def _add_recent(self, event: MeetingJoined) -> None:
-        link = self._destination.link
-        hosted = self.server.room if self.server is not None else None
-        if self._destination.host is not None and hosted is not None:
-            recent = Recent(
-                event.room,
-                hosted.address,
-                time.time_ns() // 1_000_000,
-                host_name=event.host_name,
-                hosted_here=True,
-                people=len(event.people),
-            )
-        elif link is not None and link.kind is not LinkKind.SERVER:
-            # A server that wants a token cannot be entered again without it, and none is kept.
-            recent = Recent(
-                event.room,
-                link.address,
-                time.time_ns() // 1_000_000,
-                host_name=event.host_name,
-                secure=link.secure,
-                people=len(event.people),
-            )
-        else:
-            return
-        self.recents.add(recent)
+        at_ms = time.time_ns() // 1_000_000
+        recent = recent_of(self._destination, self.hosting.room, event, at_ms)
+        if recent is not None:
+            self.recents.add(recent)
 
     def _on_ended(self, event: MeetingEnded) -> None:
         self._waiting_to_enter = False
         self._attempt += 1
         self._end = event
         self._drop_meeting_page()
-        hosting = self.server is not None
-        host_is_me = hosting and self._destination.host is not None
-        if hosting and event.cause is EndCause.ENDED:
-            self.bridge.run(self._stop_server(), name="stop server")
+        host_is_me = self.server is not None and self._destination.host is not None
+        if host_is_me and event.cause is EndCause.ENDED:
+            self.bridge.run(self.hosting.stop(), name="stop server")
         facts = Facts(
             room=event.room,
             host=event.host_name,
@@ -628,7 +480,7 @@ class Desktop(QObject):
 
     def _show_end(self, why: EndCause | Reason, facts: Facts, detail: str) -> None:
         lines = [
-            f"Lanai {_version()}",
+            f"Lanai {product_version()}",
             f"Reason: {why.value}",
             f"Detail: {detail or 'none'}",
             f"System: {platform.platform()}, Python {platform.python_version()}",
@@ -687,13 +539,10 @@ class Desktop(QObject):
         return HostPlan(room, on_network=current.host_on_network)
 
     def _host_again(self, room: str) -> None:
-        running = self._running_room()
+        running = self.hosting.room
         passcode = running.passcode if running is not None and running.room == room else ""
         plan = replace(self._host_plan(), room=room, passcode=passcode)
         self.show_prejoin(Destination(host=plan))
-
-    def _running_room(self) -> HostedRoom | None:
-        return self.server.room if self.server is not None else None
 
     def _ask_host_options(self) -> None:
         def on_start(plan: HostPlan) -> None:
@@ -744,10 +593,6 @@ class Desktop(QObject):
             self.bridge.run(asyncio.to_thread(lan_address), on_done=on_found, name="network")
 
 
-def _is_same(running: HostedRoom, plan: HostPlan) -> bool:
-    return (running.room, running.passcode) == (plan.room, plan.passcode)
-
-
 def run_desktop(options: DesktopOptions) -> int:
     """Run the window until it is closed; returns the exit code.
 
@@ -791,44 +636,3 @@ def _quit_on_signals(desktop: Desktop) -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, on_signal)
-
-
-def make_application() -> QApplication:
-    """Make the QApplication with the product's identity."""
-    existing = QApplication.instance()
-    if isinstance(existing, QApplication):
-        return existing
-    QGuiApplication.setHighDpiScaleFactorRoundingPolicy(
-        Qt.HighDpiScaleFactorRoundingPolicy.PassThrough
-    )
-    os.environ.setdefault("QT_API", "pyside6")
-    app = QApplication([sys.argv[0]])
-    app.setApplicationName("Lanai")
-    app.setApplicationDisplayName("Lanai")
-    app.setOrganizationDomain("lanai.io")
-    app.setDesktopFileName("io.lanai.Lanai")
-    app.setApplicationVersion(_version())
-    app.setQuitOnLastWindowClosed(False)
-    return app
-
-
-@functools.cache
-def _version() -> str:
-    """Read the product's version where it is kept: the checkout's file, else the package's."""
-    project = Path(__file__).parents[2] / "pyproject.toml"
-    if project.is_file():
-        return str(tomllib.loads(project.read_text("utf-8"))["project"]["version"])
-    from importlib.metadata import version
-
-    return version("lanai")
-
-
-def _login_name() -> str:
-    try:
-        return getpass.getuser().capitalize()
-    except (OSError, KeyError):
-        return "Host"
-
-
-def _ignore(error: WorldError) -> None:
-    log.info("not now", reason=str(error.reason))

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
+from app.engine.events import MeetingJoined
 from app.protocol.invite import Link, LinkKind
+from app.runtime.settings import Recent
+
+if TYPE_CHECKING:
+    from app.host.hosted import HostedRoom
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,3 +67,19 @@ class Wishes:
     passcode: str = ""
     mic_on: bool = True
     camera_on: bool = True
+
+
+def recent_of(
+    destination: Destination, hosted: HostedRoom | None, joined: MeetingJoined, at_ms: int
+) -> Recent | None:
+    """What to remember of a meeting just entered; no invitation, passcode or token."""
+    facts = Recent(joined.room, "", at_ms, host_name=joined.host_name, people=len(joined.people))
+    if destination.host is not None:
+        if hosted is None:
+            return None
+        return replace(facts, address=hosted.address, hosted_here=True)
+    link = destination.link
+    if link is None or link.kind is LinkKind.SERVER:
+        # A server that wants a token cannot be entered again without it.
+        return None
+    return replace(facts, address=link.address, secure=link.secure)

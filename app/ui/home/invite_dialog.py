@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from PySide6.QtCore import Qt, QTimer, QUrl
 from PySide6.QtGui import QDesktopServices, QGuiApplication
 from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
+from app.protocol.invite import LinkKind, build_invite
+from app.ui.home.destination import Destination
 from app.ui.home.qr import QrCode
 from app.ui.home.words import typeset
 from app.ui.theme import TypeStyle
 from app.ui.widgets import Button, Dialog, IconLabel, Inset, TextField, TextLabel
+
+if TYPE_CHECKING:
+    from app.host.hosted import HostedRoom
 
 COPIED_MS = 2000
 
@@ -29,6 +35,29 @@ class Invitation:
     hosted_here: bool = False
     needs_own_access: bool = False
     """The link is a server's address alone: whoever runs the server lets people in."""
+
+
+def invitation_of(
+    destination: Destination, hosted: HostedRoom | None, passcode: str
+) -> Invitation | None:
+    """What this person can hand on; None when there is nothing."""
+    if destination.host is not None:
+        if hosted is None:
+            return None
+        return Invitation(
+            hosted.room,
+            hosted.invite_link,
+            hosted.address,
+            hosted.passcode,
+            on_network=hosted.on_network,
+            hosted_here=True,
+        )
+    link = destination.link
+    if link is None:
+        return None
+    if link.kind is LinkKind.SERVER:
+        return Invitation(link.room, link.server_url, link.address, needs_own_access=True)
+    return Invitation(link.room, build_invite(link), link.address, passcode)
 
 
 class InviteDialog(Dialog):

@@ -18,7 +18,7 @@ from app.engine.events import EndCause, MeetingEnded
 from app.host.hosted import HostedRoom, HostedServer
 from app.runtime.errors import Reason, WorldError
 from app.runtime.settings import Recent
-from app.ui import application
+from app.ui.identity import make_application, product_version
 from app.ui.main_window import MainWindow
 from app.ui.single_instance import SingleInstance
 from app.ui.theme import theme
@@ -319,10 +319,10 @@ def test_a_later_start_brings_its_link_up(open_window: Open) -> None:
 
 
 def test_the_application_carries_the_products_identity(qapp: QApplication) -> None:
-    app = application.make_application()
+    app = make_application()
 
     assert app is qapp
-    assert application._version().count(".") == 2
+    assert product_version().count(".") == 2
 
 
 def test_nothing_keeps_running_after_closing(
