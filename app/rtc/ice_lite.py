@@ -66,13 +66,23 @@ class PathSelector:
         self.is_nominated = False
         self.last_check_s: float | None = None
         self._challenger: object | None = None
+        self._generation = 0
 
-    def handle_check(self, path: object, *, nominated: bool, now_s: float) -> bool:
-        """Take note of an authentic check; True when the selected path changed."""
+    def handle_check(
+        self, path: object, *, nominated: bool, now_s: float, generation: int = 0
+    ) -> bool:
+        """Take note of an authentic check; True when the selected path changed.
+
+        `generation` counts ICE restarts: the first nomination after one is followed at
+        once, because the peer restarts when its old path is dead.
+        """
         self.last_check_s = now_s
-        if self.selected is None:
+        if self.selected is None or (nominated and generation > self._generation):
+            changed = path != self.selected
             self.selected, self.is_nominated = path, nominated
-            return True
+            self._generation = generation
+            self._challenger = None
+            return changed
         if not nominated:
             return False
         if path == self.selected:

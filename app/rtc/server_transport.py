@@ -83,6 +83,7 @@ class ServerTransport:
         self._observer = observer
         self._loop = asyncio.get_running_loop()
         self._generations: list[IceCredentials] = []
+        self._restarts = -1
         self._paths = PathSelector()
         self._path: Path | None = None
         self._receiver: SrtpReceiver | None = None
@@ -118,6 +119,7 @@ class ServerTransport:
         """
         credentials = new_credentials()
         self._generations = [*self._generations[-1:], credentials]
+        self._restarts += 1
         self.mux.register(credentials.ufrag, self)
 
     def set_remote(
@@ -162,7 +164,10 @@ class ServerTransport:
     def handle_check(self, message: StunMessage, path: Path) -> bool:
         """Answer a binding request and follow the nomination."""
         ufrag = local_ufrag_of(message)
-        credentials = next((c for c in self._generations if c.ufrag == ufrag), None)
+        generation, credentials = self._restarts, None
+        for back, candidate in enumerate(reversed(self._generations)):
+            if candidate.ufrag == ufrag:
+                generation, credentials = self._restarts - back, candidate
         if credentials is None or self._is_closed:
             return False
         destination = path.destination
@@ -174,7 +179,12 @@ class ServerTransport:
         if not counts:
             return False
         name = (path.mux_socket.descriptor, path.key)
-        if self._paths.handle_check(name, nominated=message.use_candidate, now_s=self._loop.time()):
+        if self._paths.handle_check(
+            name,
+            nominated=message.use_candidate,
+            now_s=self._loop.time(),
+            generation=generation,
+        ):
             self._path = path
             self.destination = destination
             self.mux.version += 1

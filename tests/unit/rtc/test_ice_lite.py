@@ -78,6 +78,15 @@ def test_aggressive_nomination_does_not_make_media_flap() -> None:
     assert paths.selected == "a"
 
 
+def test_the_first_nomination_after_a_restart_is_followed_at_once() -> None:
+    paths = PathSelector()
+    paths.handle_check("a", nominated=True, now_s=0)
+    assert not paths.handle_check("b", nominated=False, now_s=1, generation=1)
+    assert paths.handle_check("b", nominated=True, now_s=1, generation=1)
+    assert not paths.handle_check("a", nominated=True, now_s=2, generation=0)
+    assert paths.selected == "b"
+
+
 def test_loopback_is_the_last_choice() -> None:
     network = host_candidate(0, "192.0.2.1", 7882).split()
     loopback = host_candidate(1, "127.0.0.1", 7882).split()
