@@ -67,6 +67,7 @@ async def test_a_recorded_simulcast_uplink_is_placed_and_forwarded() -> None:
     assert camera.live_layers == expected
     assert live == [0, 1, 2]
 
+    await bob.peer.until(lambda: bool(received(2)))
     video = [parse_rtp(data) for data in received(2)]
     first = parse_vp8(video[0].payload)
     assert first.starts_frame
