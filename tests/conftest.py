@@ -12,6 +12,9 @@ import structlog.testing
 
 THREAD_END_S = 5.0
 
+# Decided here, so that the public door does not configure it anew in the middle of a test.
+structlog.configure()
+
 
 @pytest.fixture(autouse=True)
 def _no_unexpected_log_warnings() -> Iterator[None]:

@@ -60,6 +60,7 @@ from app.engine.publication import (
 )
 from app.engine.room import ConnectError, DataPacket, Room, RtcStats, SipDTMF
 from app.engine.rpc import RpcCallInfo, RpcError, RpcInterceptor, RpcInvocationData
+from app.engine.script_logging import leave_logging_to_the_script
 from app.engine.streams import (
     ByteStreamInfo,
     ByteStreamReader,
@@ -107,6 +108,8 @@ from app.engine.unbuilt import (
 )
 from app.engine.video_source import VideoSource
 from app.engine.video_stream import VideoFrameEvent, VideoStream
+
+leave_logging_to_the_script()
 
 __version__ = "1.2.0"
 """The version of the official SDK whose names these are."""

@@ -50,8 +50,6 @@ async def main(url: str, caller_token: str, callee_token: str) -> None:
     def unpublished(publication, who) -> None:
         note("unpublished", publication.name)
 
-    caller.once("disconnected", lambda reason: note("left", rtc.DisconnectReason.Name(reason)))
-
     await caller.connect(url, caller_token, rtc.RoomOptions(auto_subscribe=False))
     await callee.connect(url, callee_token)
     await until("connected", "callee")
