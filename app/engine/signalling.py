@@ -41,6 +41,8 @@ log = structlog.get_logger(__name__)
 VALIDATE_TIMEOUT_S = 3.0
 CLOSE_TIMEOUT_S = 1.0
 MAX_BODY_BYTES = 4096
+# The product's version, as servers show it; a test compares it with pyproject.toml.
+VERSION = "0.1.0"
 ROOM_MISSING = "requested room does not exist"
 
 
@@ -96,11 +98,11 @@ def client_info() -> lk_models.ClientInfo:
     """Say what we are. No SDK enum names us: servers treat unknown ones without workarounds."""
     return lk_models.ClientInfo(
         sdk=lk_models.ClientInfo.UNKNOWN,
-        version="0.1.0",
+        version=VERSION,
         protocol=CLIENT_PROTOCOL,
         client_protocol=DATA_PROTOCOL,
         os=platform.system(),
-        other_sdks="lanai:0.1.0",
+        other_sdks=f"lanai:{VERSION}",
     )
 
 
@@ -127,7 +129,7 @@ def v0_parameters(target: SignalTarget) -> dict[str, str]:
     """Return the query of `/rtc`."""
     return {
         "sdk": "lanai",
-        "version": "0.1.0",
+        "version": VERSION,
         "protocol": str(CLIENT_PROTOCOL),
         "auto_subscribe": "1" if target.auto_subscribe else "0",
         "adaptive_stream": "1" if target.adaptive_stream else "0",

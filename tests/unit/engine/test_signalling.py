@@ -4,12 +4,15 @@ import base64
 import gzip
 import socket
 import ssl
+import tomllib
+from pathlib import Path
 
 import aiohttp
 import pytest
 from livekit.protocol import rtc as lk_rtc
 
 from app.engine.signalling import (
+    VERSION,
     SignalTarget,
     join_parameter,
     refusal,
@@ -135,3 +138,9 @@ def test_the_older_path_gets_the_same_in_its_query() -> None:
     assert query["protocol"] == "16"
     assert query["auto_subscribe"] == "0"
     assert "access_token" not in query
+
+
+def test_the_version_that_servers_see_is_the_product_s() -> None:
+    project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())
+
+    assert project["project"]["version"] == VERSION
