@@ -98,6 +98,7 @@ class LocalParticipant(Participant):
         self._rpc = rpc
         self._emit = emit
         self._track_publications: dict[str, LocalTrackPublication] = {}
+        self._is_released = False
 
     @property
     def track_publications(self) -> Mapping[str, LocalTrackPublication]:
@@ -416,6 +417,10 @@ class LocalParticipant(Participant):
                 info = await self._publish_video(track, options)
         except WorldError as error:
             raise PublishTrackError(str(error)) from error
+        if self._is_released:
+            # The room was left between the server's answer and this line.
+            track.attach_uplink(None)
+            raise PublishTrackError("the room was left meanwhile")
         publication = LocalTrackPublication(info)
         publication.attach_track(track)
         track.handle_sid(info.sid)
@@ -537,7 +542,8 @@ class LocalParticipant(Participant):
             track.uplink.set_layer_enabled(layer, enabled)
 
     def release_tracks(self) -> None:
-        """Stop sending everything; publications stay as they were."""
+        """Stop sending everything for good; publications stay as they were."""
+        self._is_released = True
         for publication in self._track_publications.values():
             _release(publication)
 
