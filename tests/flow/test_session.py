@@ -11,6 +11,7 @@ from livekit.protocol import models as lk_models
 from livekit.protocol import rtc as lk_rtc
 
 from app.engine.session import Session, SessionOptions
+from app.protocol.rtp.encoded import EncodedVideoFrame
 from app.runtime.errors import Reason, WorldError
 from app.runtime.tasks import TaskOwner
 from app.server.service import SfuService
@@ -377,3 +378,28 @@ async def test_closing_while_rejoining_ends_quietly(server: SfuService) -> None:
         await eventually(lambda: witness.count("on_reconnecting") == 1)
         await session.close()
         assert witness.count("on_disconnected") == 0
+
+
+async def test_h264_arrives_as_it_was_sent(server: SfuService) -> None:
+    start = b"\x00\x00\x00\x01"
+    sets = start + b"\x67\x42\xe0\x1f\x8c" + start + b"\x68\xce\x3c\x80"
+    sent: list[bytes] = []
+    async with joined(server.url, "ada") as (ada, _), joined(server.url, "bob") as (_, bob):
+        sid, video = await publish_camera(ada, codec="H264")
+        wanted = {0}
+        video.on_keyframe_request = wanted.add
+        while len(bob.frames.get(sid, ())) < 30:
+            number = len(sent)
+            keyframe = bool(wanted)
+            wanted.clear()
+            body = (b"\x65" if keyframe else b"\x41") + b"%08d" % number + b"\x55" * 3_000
+            data = (sets if keyframe else b"") + start + body
+            sent.append(data)
+            video.send(0, EncodedVideoFrame("H264", data, 3_000 * number, keyframe))
+            await asyncio.sleep(0.01)
+
+        frames = bob.frames[sid]
+        assert frames[0].keyframe
+        assert {frame.codec for frame in frames} == {"H264"}
+        first = sent.index(frames[0].data)
+        assert [frame.data for frame in frames] == sent[first : first + len(frames)]
