@@ -60,8 +60,13 @@ class Speakers:
         changes.sort(key=lambda change: -change[1])
         return changes
 
+    def end(self, participant_sid: str) -> list[tuple[str, float, bool]]:
+        """Drop a voice whose microphone is gone; return the change if it was told to speak."""
+        voice = self._voices.pop(participant_sid, None)
+        return [(participant_sid, 0.0, False)] if voice is not None and voice.told else []
+
     def forget(self, participant_sid: str) -> None:
-        """Drop a voice without a last word: its owner is gone."""
+        """Drop a voice without a last word: its owner has left."""
         self._voices.pop(participant_sid, None)
 
     def _close_window(self, voice: _Voice, now_s: float) -> float:

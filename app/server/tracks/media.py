@@ -89,7 +89,6 @@ class ParticipantMedia:
         self._next_slow_s = 0.0
         self._is_closed = False
         transport.media = self
-        room.join(self)
 
     # --- uplinks
 
@@ -99,6 +98,7 @@ class ParticipantMedia:
             self.remove_uplink(media.mid)
         uplink = _Uplink(uptrack, media)
         self._uplinks[media.mid] = uplink
+        self.room.join(self)
         uptrack.open(self, media)
         for uri, number in media.extensions.items():
             if uri == ext.TRANSPORT_CC:
@@ -118,7 +118,9 @@ class ParticipantMedia:
         for ssrc in [s for s, stream in self._streams.items() if stream.uplink is uplink]:
             del self._streams[ssrc]
         if uplink.uptrack.source == MICROPHONE:
-            self.room.speakers.forget(self.participant_sid)
+            self.room.end_voice(self.participant_sid)
+        if not self._uplinks:
+            self.room.leave(self)
 
     def _place(self, ssrc: int, uplink: _Uplink, layer: UplinkLayer, *, is_rtx: bool) -> _Stream:
         level_id = 0
@@ -309,8 +311,6 @@ class ParticipantMedia:
 
     def handle_tick(self, now_s: float) -> None:
         """Send the feedback that is due; every 25 ms."""
-        if not self._uplinks:
-            return
         for ssrc, stream in self._streams.items():
             if stream.is_rtx:
                 continue

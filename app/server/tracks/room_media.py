@@ -23,7 +23,7 @@ class RoomMedia:
     """What the participants of a room share. Lives on the server's loop.
 
     `speakers_changed` gets (participant sid, level 0-1, active) of those that changed, loudest
-    first, every 400 ms at most. The timers rest while nobody is in the room.
+    first, every 400 ms at most. The timers rest while nobody publishes.
     """
 
     def __init__(
@@ -32,7 +32,7 @@ class RoomMedia:
         self._loop = asyncio.get_running_loop()
         self._speakers_changed = speakers_changed
         self.speakers = Speakers()
-        self._participants: set[ParticipantMedia] = set()
+        self._publishers: set[ParticipantMedia] = set()
         self._waiting: list[Group] = []
         self._flush_timer: asyncio.TimerHandle | None = None
         self._tick_timer: asyncio.TimerHandle | None = None
@@ -61,27 +61,33 @@ class RoomMedia:
         for group in groups:
             group.flush()
 
-    def join(self, participant: ParticipantMedia) -> None:
-        """Call this participant's timers from now on."""
-        self._participants.add(participant)
+    def join(self, publisher: ParticipantMedia) -> None:
+        """Call this publisher's timers from now on."""
+        self._publishers.add(publisher)
         if self._tick_timer is None and not self._is_closed:
             self._tick_timer = self._loop.call_later(TICK_S, self._tick)
 
-    def leave(self, participant: ParticipantMedia) -> None:
-        """Forget a participant."""
-        self._participants.discard(participant)
+    def leave(self, publisher: ParticipantMedia) -> None:
+        """Forget a publisher."""
+        self._publishers.discard(publisher)
+
+    def end_voice(self, participant_sid: str) -> None:
+        """A microphone is gone, its owner is not: say at once that nobody speaks there."""
+        changes = self.speakers.end(participant_sid)
+        if changes and self._speakers_changed is not None:
+            self._speakers_changed(changes)
 
     def _tick(self) -> None:
         self._tick_timer = None
         now_s = self.now_s()
-        for participant in tuple(self._participants):
-            participant.handle_tick(now_s)
+        for publisher in tuple(self._publishers):
+            publisher.handle_tick(now_s)
         if now_s >= self._window_ends_s:
             self._window_ends_s = now_s + WINDOW_S
             changes = self.speakers.handle_deadline(now_s)
             if changes and self._speakers_changed is not None:
                 self._speakers_changed(changes)
-        if self._participants and not self._is_closed:
+        if self._publishers and not self._is_closed:
             self._tick_timer = self._loop.call_later(TICK_S, self._tick)
 
     def close(self) -> None:
@@ -92,4 +98,4 @@ class RoomMedia:
                 timer.cancel()
         self._flush_timer = self._tick_timer = None
         self._waiting.clear()
-        self._participants.clear()
+        self._publishers.clear()

@@ -59,3 +59,12 @@ def test_who_left_is_not_mentioned() -> None:
     talk(speakers, "PA_a", 0, 0.0)
     speakers.forget("PA_a")
     assert speakers.handle_deadline(0.4) == []
+
+
+def test_a_microphone_that_goes_away_ends_the_speech_at_once() -> None:
+    speakers = Speakers()
+    talk(speakers, "PA_a", 0, 0.0)
+    assert speakers.end("PA_b") == []
+    speakers.handle_deadline(0.4)
+    assert speakers.end("PA_a") == [("PA_a", 0.0, False)]
+    assert speakers.end("PA_a") == []
