@@ -60,11 +60,16 @@ async def look_up(link: Link, passcode: str = "") -> RoomLookup:
         status, body = await _request(session, "GET", url, link, params=params)
     if status != 200:
         raise _refusal(status, body)
+    return read_lookup(body, link.room)
+
+
+def read_lookup(body: Mapping[str, object], room: str) -> RoomLookup:
+    """Take from the door's answer what makes sense, and nothing else."""
     people = body.get("people")
     entries = people if isinstance(people, list) else []
     names = [entry.get("name") for entry in entries if isinstance(entry, Mapping)]
     return RoomLookup(
-        room=_text(body, "name") or link.room,
+        room=_text(body, "name") or room,
         host_name=_text(body, "host"),
         people=tuple(name for name in names if isinstance(name, str)),
         needs_passcode=body.get("passcode") is True,

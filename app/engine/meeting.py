@@ -533,6 +533,7 @@ class Meeting:
             return
         self._is_reconnecting = True
         self._connected.clear()
+        self._transfers.handle_connection_lost()
         self._post(ReconnectStarted())
 
     def _on_reconnected(self) -> None:

@@ -211,6 +211,16 @@ class Transfers:
         transfer.is_cancelled = False
         self._start_sending(transfer)
 
+    def handle_connection_lost(self) -> None:
+        """Fail what is being sent: its readers are gone, though the writes would go on.
+
+        A rejoined session carries the rest of a stream whose beginning nobody there has seen.
+        """
+        for transfer in self._all.values():
+            if transfer.outgoing and transfer.state is TransferState.RUNNING:
+                transfer.is_cancelled = True
+                self._fail(transfer, Reason.PEER_GONE)
+
     def stats(self) -> dict[str, object]:
         """Count the transfers by state."""
         states = [transfer.state for transfer in self._all.values()]
@@ -249,8 +259,6 @@ class Transfers:
                 await sink.aclose(reason=CANCELLED)
                 return
             await sink.aclose(attributes={SHA256_ATTRIBUTE: digest})
-        except asyncio.CancelledError:
-            raise
         except (WorldError, ProtocolError, OSError) as error:
             self._fail(transfer, _reason_of(error, Reason.FILE_GONE))
             if sink is not None:

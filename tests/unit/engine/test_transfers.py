@@ -230,6 +230,24 @@ async def test_cancelling_tells_the_reader(source: Path, tmp_path: Path) -> None
     assert len(wire.content) < len(CONTENT)
 
 
+async def test_a_lost_connection_fails_what_is_sent_even_if_the_writes_would_go_on(
+    source: Path, tmp_path: Path
+) -> None:
+    wire = Wire(on_write=lambda: desk.transfers.handle_connection_lost())
+    desk = Desk(tmp_path, wire)
+
+    transfer_id = await desk.transfers.send(source, to=(), peer_name="")
+    ended = await desk.end()
+    wire._on_write = None
+    await desk.transfers.retry(transfer_id)
+    again = await desk.end()
+
+    assert (ended.state, ended.error) == (TransferState.FAILED, Reason.PEER_GONE)
+    assert (again.state, wire.content) == (TransferState.DONE, CONTENT)
+    assert len({offer.stream_id for offer in wire.offers}) == 2
+    await desk.transfers.aclose()
+
+
 async def test_a_cancelled_download_is_deleted_and_drained(tmp_path: Path) -> None:
     desk = Desk(tmp_path)
     go_on = asyncio.Event()
