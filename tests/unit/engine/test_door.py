@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import json
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.engine.client import RoomLookup
+from app.engine.door import _parse, _refusal, read_lookup
+from app.runtime.errors import Reason, WorldError
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner),
+    max_leaves=12,
+)
+bodies = st.dictionaries(
+    st.sampled_from(["name", "host", "people", "passcode", "lobby", "locked", "error"]),
+    json_values,
+)
+
+
+@given(st.one_of(st.binary(), json_values.map(lambda value: json.dumps(value).encode())))
+def test_any_body_is_an_object_or_nothing(body: bytes) -> None:
+    assert isinstance(_parse(body), dict)
+
+
+@given(bodies)
+def test_any_answer_about_a_room_can_be_shown(body: dict[str, object]) -> None:
+    lookup = read_lookup(body, "jam")
+
+    assert lookup.room
+    assert all(isinstance(name, str) for name in lookup.people)
+    assert isinstance(lookup.needs_passcode, bool)
+
+
+@given(st.integers(100, 599), bodies)
+def test_any_refusal_has_a_reason(status: int, body: dict[str, object]) -> None:
+    assert isinstance(_refusal(status, body), WorldError)
+
+
+def test_what_the_door_says_is_taken_over() -> None:
+    body = {
+        "name": "jam",
+        "host": "Ada",
+        "people": [{"name": "Bo"}, {"name": 7}, "x"],
+        "passcode": True,
+        "locked": True,
+    }
+
+    assert read_lookup(body, "") == RoomLookup(
+        "jam", "Ada", ("Bo",), needs_passcode=True, locked=True
+    )
+
+
+def test_refusals_mean_what_the_design_says() -> None:
+    answers = {
+        (401, "passcode"): Reason.PASSCODE,
+        (401, "invite_expired"): Reason.EXPIRED,
+        (401, "invite_invalid"): Reason.FORGED,
+        (403, "denied"): Reason.DENIED,
+        (403, "locked"): Reason.LOCKED,
+        (404, "not_found"): Reason.NOT_FOUND,
+        (429, "too_many_tries"): Reason.REFUSED,
+        (503, "full"): Reason.FULL,
+        (500, ""): Reason.REFUSED,
+    }
+
+    for (status, error), reason in answers.items():
+        assert _refusal(status, {"error": error}).reason is reason
