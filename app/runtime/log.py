@@ -33,7 +33,11 @@ def drop_private(_logger: WrappedLogger, _method: str, event: EventDict) -> Even
 def configure_logging(
     *, json_lines: bool = False, level: str = "info", file: Path | None = None
 ) -> None:
-    """Set up this process's logging once: stderr always, `file` as JSON lines when given."""
+    """Set up this process's logging once: stderr always, `file` as JSON lines when given.
+
+    `level` is for stderr. The file keeps every change of state (`info`) in any case: a call
+    cannot be replayed from memory.
+    """
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -60,13 +64,14 @@ def configure_logging(
         ),
     ]
     to_stderr = logging.StreamHandler(sys.stderr)
+    to_stderr.setLevel(level.upper())
     to_stderr.setFormatter(_formatter(shared, as_json if json_lines else as_line))
     handlers: list[logging.Handler] = [to_stderr]
     if file is not None:
         handlers.append(_file_handler(file, _formatter(shared, as_json)))
     root = logging.getLogger()
     root.handlers = handlers
-    root.setLevel(level.upper())
+    root.setLevel(min(to_stderr.level, logging.INFO) if file is not None else to_stderr.level)
     # Libraries write addresses and message bodies at their lower levels.
     for noisy in ("aiortc", "aioice", "aiohttp", "libav", "qasync", "asyncio", "keyring"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))

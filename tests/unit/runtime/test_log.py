@@ -42,3 +42,34 @@ def test_stderr_gets_one_line_each(capsys: pytest.CaptureFixture[str]) -> None:
 
     lines = capsys.readouterr().err.splitlines()
     assert [json.loads(line)["event"] for line in lines] == ["one"]
+
+
+def test_the_file_keeps_changes_of_state_that_stderr_is_spared(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure_logging(level="error", file=tmp_path / "app.log")
+
+    structlog.get_logger("x").info("joined")
+
+    assert capsys.readouterr().err == ""
+    assert json.loads((tmp_path / "app.log").read_text())["event"] == "joined"
+
+
+def test_a_traceback_shows_no_local_variables(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    configure_logging(file=tmp_path / "app.log")
+
+    def fail() -> None:
+        hidden = "eyJ.secret.token"
+        raise KeyError(len(hidden))
+
+    try:
+        fail()
+    except KeyError:
+        structlog.get_logger("x").exception("failed")
+
+    written = capsys.readouterr().err + (tmp_path / "app.log").read_text()
+    assert "KeyError" in written
+    # Source lines are the program's own text; values are not.
+    assert written.count("eyJ.secret.token") == 0
