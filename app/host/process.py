@@ -117,10 +117,11 @@ class ServerProcess:
     def _launch(self) -> Ready:
         child = self._spawn()
         line = _read_line(child, _READY_TIMEOUT_S)
-        ready = _parse_ready(line)
+        # A child that has closed stdout may take a moment longer to be gone.
+        timed_out = line is None
+        ready = None if line is None else _parse_ready(line)
         if ready is not None:
             return ready
-        timed_out = child.poll() is None and not line
         _end(child)
         status = child.returncode
         log.warning("server did not start", status=status)
@@ -207,15 +208,15 @@ class ServerProcess:
             return None
 
 
-def _read_line(child: subprocess.Popen[bytes], timeout_s: float) -> bytes:
-    """Read one line from the child's stdout, or b"" after `timeout_s`."""
+def _read_line(child: subprocess.Popen[bytes], timeout_s: float) -> bytes | None:
+    """Read one line from the child's stdout, b"" at its end, None after `timeout_s`."""
     lines: list[bytes] = []
     stdout = child.stdout
     assert stdout is not None
     reader = threading.Thread(target=lambda: lines.append(stdout.readline()), daemon=True)
     reader.start()
     reader.join(timeout_s)
-    return lines[0] if lines else b""
+    return lines[0] if lines else None
 
 
 def _parse_ready(line: bytes) -> Ready | None:
