@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 from livekit.protocol import models as lk_models
 from livekit.protocol import rtc as lk_rtc
 
@@ -16,11 +17,17 @@ def test_the_first_attempt_is_immediate_and_the_waits_grow_to_a_limit() -> None:
     assert ladder.next_wait_s(1.0) is None
 
 
-def test_jitter_spreads_a_wait_over_its_upper_half() -> None:
+def test_jitter_spreads_a_wait_over_its_upper_quarter() -> None:
     ladder = RejoinLadder(attempts=3)
     ladder.next_wait_s(0.0)
 
-    assert ladder.next_wait_s(0.0) == 0.15
+    assert ladder.next_wait_s(0.0) == pytest.approx(0.225)
+
+
+def test_ten_attempts_last_about_half_a_minute() -> None:
+    for jitter in (0.0, 1.0):
+        ladder = RejoinLadder(attempts=10)
+        assert 28 < sum(ladder.next_wait_s(jitter) or 0.0 for _ in range(10)) < 39
 
 
 def test_a_rejoin_that_worked_starts_the_ladder_anew() -> None:
