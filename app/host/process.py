@@ -125,7 +125,7 @@ class ServerProcess:
         _end(child)
         status = child.returncode
         log.warning("server did not start", status=status)
-        if timed_out:
+        if line is None:
             raise WorldError(Reason.TIMEOUT, detail="the server did not say that it is ready")
         if status == _EXIT_PORT_TAKEN:
             raise WorldError(Reason.PORT_TAKEN, retry=True)

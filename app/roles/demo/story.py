@@ -61,6 +61,7 @@ LINES = (
 THEIR_FILE, THEIR_FILE_BYTES = "sketches.zip", 2_000_000
 MY_FILE, MY_FILE_BYTES = "agenda.pdf", 1_500_000
 STEP_DEADLINE_S = 30.0
+CRASH_DEADLINE_S = 60.0
 GRACE_S = 40.0
 POLL_S = 0.1
 
@@ -259,7 +260,7 @@ class Story:
         _say(f"demo: killing server process {server.pid} to see everybody come back")
         os.kill(server.pid, signal.SIGKILL if sys.platform != "win32" else signal.SIGTERM)
         try:
-            async with self._step("everybody back after a crash of the server"):
+            async with self._step("everybody back after a crash of the server", CRASH_DEADLINE_S):
                 await self._until(lambda: self._find(Reconnected) is not None)
                 for person in self._people:
                     await person.wait_for("reconnected")
@@ -381,12 +382,12 @@ class Story:
             await asyncio.sleep(POLL_S)
 
     @asynccontextmanager
-    async def _step(self, what: str) -> AsyncIterator[None]:
+    async def _step(self, what: str, deadline_s: float = STEP_DEADLINE_S) -> AsyncIterator[None]:
         try:
-            async with asyncio.timeout(STEP_DEADLINE_S):
+            async with asyncio.timeout(deadline_s):
                 yield
         except TimeoutError:
-            raise StoryError(f"{what}: not within {STEP_DEADLINE_S:.0f} s") from None
+            raise StoryError(f"{what}: not within {deadline_s:.0f} s") from None
 
 
 def _on_qt_message(kind: QtMsgType, _context: QMessageLogContext, text: str) -> None:
