@@ -117,14 +117,14 @@ class ServerProcess:
     def _launch(self) -> Ready:
         child = self._spawn()
         line = _read_line(child, _READY_TIMEOUT_S)
-        # A child that has closed stdout may take a moment longer to be gone.
-        timed_out = line is None
         ready = None if line is None else _parse_ready(line)
         if ready is not None:
             return ready
+        # A child that has closed stdout may take a moment longer to be gone: `_end` waits.
         _end(child)
         status = child.returncode
-        log.warning("server did not start", status=status)
+        # Not more than information: a port that is taken only moves on to the next pair.
+        log.info("server did not start", status=status)
         if line is None:
             raise WorldError(Reason.TIMEOUT, detail="the server did not say that it is ready")
         if status == _EXIT_PORT_TAKEN:
