@@ -24,8 +24,8 @@ PAGE_MINIMUM_SIZE = (640, 480)
 class MainWindow(QMainWindow):
     """Shows one page at a time.
 
-    `firstPainted` is emitted once (and `painted` set), after the first picture reached the screen: heavy imports
-    wait for it. Closing only asks (`closeRequested`); the application decides.
+    `firstPainted` is emitted once (and `painted` set), after the first picture reached the
+    screen: heavy imports wait for it. Closing only asks (`closeRequested`); the application decides.
     """
 
     firstPainted = Signal()

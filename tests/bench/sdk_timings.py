@@ -47,6 +47,12 @@ async def publish_forever(source: rtc.VideoSource) -> None:
         await asyncio.sleep(1 / 30)
 
 
+async def note_first_frame(track: rtc.Track, seen: asyncio.Future[float]) -> None:
+    async for _ in rtc.VideoStream(track):
+        seen.set_result(time.perf_counter())
+        return
+
+
 async def time_first_frames(url: str, key: str, secret: str) -> list[float]:
     publisher = rtc.Room()
     await publisher.connect(url, token(key, secret, "bench-frame", "publisher"))
@@ -62,18 +68,15 @@ async def time_first_frames(url: str, key: str, secret: str) -> list[float]:
         seen: asyncio.Future[float] = asyncio.get_running_loop().create_future()
         readers: list[asyncio.Task[None]] = []
 
-        async def read(track: rtc.Track, seen: asyncio.Future[float] = seen) -> None:
-            async for _ in rtc.VideoStream(track):
-                if not seen.done():
-                    seen.set_result(time.perf_counter())
-                return
-
-        @room.on("track_subscribed")
-        def _on_track(
-            track: rtc.Track, *_: object, read=read, readers: list[asyncio.Task[None]] = readers
+        def on_track(
+            track: rtc.Track,
+            *_: object,
+            seen: asyncio.Future[float] = seen,
+            readers: list[asyncio.Task[None]] = readers,
         ) -> None:
-            readers.append(asyncio.ensure_future(read(track)))
+            readers.append(asyncio.ensure_future(note_first_frame(track, seen)))
 
+        room.on("track_subscribed", on_track)
         begun = time.perf_counter()
         await room.connect(url, token(key, secret, "bench-frame", f"viewer{n}"))
         times.append((await asyncio.wait_for(seen, 30) - begun) * 1000)

@@ -25,7 +25,7 @@ STARTED = "LANAI_BENCH_STARTED"
 def child() -> None:
     """Be the app: open the window, host, and say when what was on screen."""
     started_s = float(os.environ[STARTED])
-    from qasync import QEventLoop
+    from qasync import QEventLoop  # type: ignore[import-untyped]  # ships no types
 
     from app.runtime.paths import Paths
     from app.ui.application import Desktop, DesktopOptions, make_application

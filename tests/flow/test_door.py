@@ -7,6 +7,7 @@ import socket
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,14 +22,14 @@ from app.runtime.errors import Reason, WorldError
 from app.runtime.paths import Paths
 from tests.support.meeting import attending, guest_link, hosted
 
-QUIET = {"mic_on": False, "camera_on": False}
+QUIET: dict[str, Any] = {"mic_on": False, "camera_on": False}
 
 
 async def refusal(folder: Path, spec: JoinSpec) -> Reason:
     """Try to join and return the reason why not; nothing of the try is left behind."""
     async with attending(folder) as guest:
         with pytest.raises(WorldError) as raised:
-            await guest.engine.join(replace(spec, **QUIET))  # type: ignore[arg-type]
+            await guest.engine.join(replace(spec, **QUIET))
         assert guest.all(MeetingJoined) == guest.all(MeetingEnded) == []
         return raised.value.reason
 

@@ -12,7 +12,7 @@ import structlog
 from PySide6.QtCore import QThread
 from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
-from qasync import QEventLoop
+from qasync import QEventLoop  # type: ignore[import-untyped]  # ships no types
 
 from app.engine.client import EngineClient
 from app.engine.events import Event, LevelChanged

@@ -119,9 +119,11 @@ async def collect_counters(attendee: Attendee, identity: str, wanted: int) -> li
     """Look at somebody's tile until `wanted` numbered pictures have come."""
     loop = asyncio.get_running_loop()
     ready = asyncio.Event()
-    slot = attendee.engine.tile_slot(
-        identity, VideoKind.CAMERA, lambda: loop.call_soon_threadsafe(ready.set)
-    )
+
+    def on_ready() -> None:
+        loop.call_soon_threadsafe(ready.set)
+
+    slot = attendee.engine.tile_slot(identity, VideoKind.CAMERA, on_ready)
     slot.set_target(320, 180)
     counters: list[int] = []
     try:

@@ -34,7 +34,7 @@ class Device:
         self.source = source
         self.sink = sink
         self.is_open = False
-        self.on_failed = named.get("on_failed") or (rest[1] if len(rest) > 1 else None)
+        self.on_failed: Any = named.get("on_failed") or (rest[1] if len(rest) > 1 else None)
         Device.made.append(self)
 
     def start(self) -> None:
