@@ -25,7 +25,8 @@ class MainWindow(QMainWindow):
     """Shows one page at a time.
 
     `firstPainted` is emitted once (and `painted` set), after the first picture reached the
-    screen: heavy imports wait for it. Closing only asks (`closeRequested`); the application decides.
+    screen: heavy imports wait for it. Closing only asks (`closeRequested`); the application
+    decides.
     """
 
     firstPainted = Signal()
