@@ -4,7 +4,7 @@ stdout carries one JSON object per line, `event` first: joined, person_joined, p
 file, sent, reconnecting, reconnected, left, failed. With `-` in place of the token the first line
 of stdin is the token, and every further line is a command: {"chat": TEXT}, {"file": PATH},
 {"leave": true}; the end of stdin means that whoever started this is gone, so it leaves.
-Exit status 0 after leaving, 1 when it could not join or was thrown out.
+Exit status 0 after leaving, 1 when it could not join, was thrown out, or failed to send.
 """
 
 from __future__ import annotations
@@ -116,11 +116,12 @@ class _Headless:
             if self._options.token == "-":
                 self._watch_stdin(loop)
             for text in self._options.chat:
-                await self._say(text)
+                await self._tell_failure(self._say(text))
             for path in self._options.file:
-                await self._send(Path(path))
+                await self._tell_failure(self._send(Path(path)))
             await self._stay()
         finally:
+            self._leaving.set()
             for close in self._closers:
                 await asyncio.to_thread(close)
             await room.disconnect()
@@ -220,6 +221,7 @@ class _Headless:
             await work
         except OSError as error:
             # A stream that breaks off is a ConnectionError, a missing file a FileNotFoundError.
+            self._status = 1
             report("failed", reason=type(error).__name__)
 
     # -- what happens -------------------------------------------------------------------------

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import subprocess
+import sys
 from pathlib import Path
 
+import pytest
+
+import main as program
 from app.engine import door
 from app.engine.events import (
     ChatReceived,
@@ -24,6 +30,8 @@ from tests.support.meeting import (
     host_spec,
     hosted,
 )
+
+MAIN = Path(program.__file__)
 
 
 async def test_a_synthetic_person_shows_sounds_speaks_and_sends(tmp_path: Path) -> None:
@@ -87,3 +95,25 @@ async def test_a_refused_token_ends_it_with_the_reason(tmp_path: Path) -> None:
         await person.stop()
 
     assert failed["reason"] == "forged"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "last"),
+    [
+        (["--seconds", "0.2", "--chat", "hello"], 0, "left"),
+        (["--seconds", "0.2", "--file", "/nowhere/at/all"], 1, "left"),
+    ],
+)
+async def test_without_stdin_it_does_what_the_flags_say_and_leaves(
+    tmp_path: Path, arguments: list[str], status: int, last: str
+) -> None:
+    async with hosted(tmp_path) as (_, room):
+        command = [sys.executable, str(MAIN), "join", room.ws_url, room.token, *arguments]
+        result = await asyncio.to_thread(
+            subprocess.run, command, capture_output=True, text=True, timeout=DEADLINE_S, check=False
+        )
+
+    events = [json.loads(line)["event"] for line in result.stdout.splitlines()]
+    assert (result.returncode, result.stderr) == (status, "")
+    assert (events[0], events[-1]) == ("joined", last)
+    assert ("failed" in events) == (status != 0)
