@@ -1,8 +1,7 @@
 """Data channels over SCTP over DTLS, by label.
 
-aiortc's `RTCSctpTransport` does the protocol. Messages are queued and flushed in the same
-call instead of in a task of their own, and its retransmission timer, sized for 1988's
-internet, is brought down to what libwebrtc uses.
+aiortc's `RTCSctpTransport` does the protocol, as `sctp.Association` corrects it. Messages are
+queued and flushed in the same call instead of in a task of their own.
 """
 
 from __future__ import annotations
@@ -11,12 +10,12 @@ import asyncio
 from collections.abc import Callable
 
 import structlog
-from aiortc import rtcsctptransport
 from aiortc.rtcdatachannel import RTCDataChannel, RTCDataChannelParameters
-from aiortc.rtcsctptransport import WEBRTC_BINARY, RTCSctpCapabilities, RTCSctpTransport
+from aiortc.rtcsctptransport import WEBRTC_BINARY, RTCSctpCapabilities
 
 from app.protocol.errors import ProtocolError
 from app.rtc.dtls import PEER_FAULTS, DtlsEndpoint, run_now
+from app.rtc.sctp import Association
 from app.runtime.tasks import TaskOwner, spawn
 
 log = structlog.get_logger(__name__)
@@ -24,13 +23,6 @@ log = structlog.get_logger(__name__)
 LOCAL_SCTP_PORT = 5000
 LOCAL_MAX_MESSAGE_BYTES = 65_535
 MAX_SEND_BYTES = 64_000
-
-# WORKAROUND for https://github.com/aiortc/aiortc: RFC 4960's timers (1 s minimum, 3 s at
-# first) make one lost packet cost a second. dcSCTP in libwebrtc starts at 500 ms and goes
-# down to 400 ms. Delete when aiortc makes them configurable, or with our own SCTP core.
-rtcsctptransport.SCTP_RTO_INITIAL = 0.5
-rtcsctptransport.SCTP_MAX_INIT_RETRANS = 40
-rtcsctptransport.SCTP_RTO_MIN = 0.4  # type: ignore[assignment]  # declared as an int by accident
 
 
 class DataChannels:
@@ -55,7 +47,7 @@ class DataChannels:
         self._tasks = TaskOwner("data-channels")
         self._is_started = False
         self._is_closed = False
-        self._sctp = RTCSctpTransport(dtls.transport, LOCAL_SCTP_PORT)
+        self._sctp = Association(dtls.transport, LOCAL_SCTP_PORT)
         self._sctp.on("datachannel", self._adopt)
 
     def start(self, remote_port: int, remote_max_message_size: int) -> None:
