@@ -127,6 +127,16 @@ class _Wire:
         self.send(data)
 
 
+class _Early:
+    """Keeps what the peer's SCTP says before ours listens: it may be its INIT."""
+
+    def __init__(self, kept: deque[bytes]) -> None:
+        self._kept = kept
+
+    async def _handle_data(self, data: bytes) -> None:
+        self._kept.append(data)
+
+
 class _Dtls(RTCDtlsTransport):
     """aiortc's transport with our keys instead of its sessions, and a direct way in."""
 
@@ -136,6 +146,11 @@ class _Dtls(RTCDtlsTransport):
         self._srtp_profiles = [profile for profile, _ in _PROFILES]
         self.keys: SrtpKeys | None = None
         self.early: deque[bytes] = deque(maxlen=_EARLY_CAPACITY)
+        # Also what comes in one go with the end of the handshake finds it: aiortc drops that.
+        self._data_receiver = _Early(self.early)
+
+    def _register_data_receiver(self, receiver: Any) -> None:
+        self._data_receiver = receiver
 
     def _setup_srtp(self) -> None:
         assert self._ssl is not None
@@ -180,10 +195,7 @@ class _Dtls(RTCDtlsTransport):
             except SSL.Error:
                 break
             receiver = self._data_receiver
-            if receiver is None:
-                # The peer may speak SCTP before we have started ours: keep its INIT.
-                self.early.append(data)
-            else:
+            if receiver is not None:
                 run_now(receiver._handle_data(data))
         run_now(self._write_ssl())
         return True

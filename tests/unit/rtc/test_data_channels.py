@@ -133,6 +133,39 @@ async def test_sctp_that_arrives_before_the_start_is_kept() -> None:
     await close_pair(pair, server, client)
 
 
+async def test_sctp_that_comes_in_one_go_with_the_end_of_the_handshake_is_kept() -> None:
+    held: list[bytes] = []
+    is_holding = False
+
+    def hold(datagram: bytes) -> bool:
+        nonlocal is_holding
+        # The server's last flight begins with a ChangeCipherSpec record (20).
+        is_holding = is_holding or datagram[0] == 20
+        if is_holding:
+            held.append(datagram)
+        return is_holding
+
+    pair = DtlsPair()
+    send = pair.server._wire.send
+    pair.server._wire.send = lambda data: None if hold(data) else send(data)
+    server, client = Inbox(pair.server), Inbox(pair.client)
+    shaking = asyncio.ensure_future(
+        pair.client.handshake([("sha-256", pair.server.local_fingerprint)])
+    )
+    await pair.server.handshake([("sha-256", pair.client.local_fingerprint)])
+    server.channels.start(LOCAL_SCTP_PORT, 65_535)
+    await asyncio.sleep(0)
+    assert len(held) == 2
+
+    for datagram in held:
+        pair.client.feed(datagram)
+    await shaking
+    await asyncio.sleep(0)
+
+    assert len(pair.client.transport.early) == 1
+    await close_pair(pair, server, client)
+
+
 @pytest.mark.filterwarnings("ignore")
 def test_a_peer_with_the_key_cannot_raise_through_feed() -> None:
     async def scenario() -> None:
