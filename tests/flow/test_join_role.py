@@ -19,7 +19,7 @@ from app.engine.events import (
     TransferChanged,
     TransferState,
 )
-from app.roles.demo.people import SyntheticPerson
+from app.roles.demo.people import PersonGoneError, SyntheticPerson
 from app.roles.join import tone_hz
 from tests.support.meeting import (
     DEADLINE_S,
@@ -92,6 +92,8 @@ async def test_a_refused_token_ends_it_with_the_reason(tmp_path: Path) -> None:
         person.start(room.ws_url, "not.a.token")
         async with asyncio.timeout(DEADLINE_S):
             failed = await person.wait_for("failed")
+            with pytest.raises(PersonGoneError, match="forged"):
+                await person.wait_for("joined")
         await person.stop()
 
     assert failed["reason"] == "forged"

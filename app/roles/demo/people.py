@@ -19,6 +19,10 @@ NAMES = ("Ana Duarte", "Björn Larsen", "Chidi Okafor", "Dana Weiss", "Emre Kaya
 _STOP_TIMEOUT_S = 8.0
 
 
+class PersonGoneError(Exception):
+    """The process ended without reporting what somebody waits for."""
+
+
 class SyntheticPerson:
     """One process; `wait_for` finds what it reported."""
 
@@ -29,6 +33,7 @@ class SyntheticPerson:
         self.reports: list[dict[str, Any]] = []
         self._loop = asyncio.get_running_loop()
         self._changed = asyncio.Event()
+        self._is_gone = False
         self._child: subprocess.Popen[str] | None = None
         self._reader: threading.Thread | None = None
 
@@ -61,8 +66,14 @@ class SyntheticPerson:
         return next((r for r in self.reports if wanted.items() <= r.items()), None)
 
     async def wait_for(self, event: str, **facts: object) -> dict[str, Any]:
-        """Wait for such a report; the caller sets the deadline."""
+        """Wait for such a report; the caller sets the deadline.
+
+        `PersonGoneError` when the process has ended without it.
+        """
         while (found := self.find(event, **facts)) is None:
+            if self._is_gone:
+                last = self.reports[-1] if self.reports else "nothing"
+                raise PersonGoneError(f"ended without {event}; it reported {last} last")
             self._changed.clear()
             await self._changed.wait()
         return found
@@ -95,13 +106,22 @@ class SyntheticPerson:
                 report = json.loads(line)
             except ValueError:
                 continue
-            with contextlib.suppress(RuntimeError):
-                self._loop.call_soon_threadsafe(self._take, report)
+            self._post(report)
+        self._post(None)
 
-    def _take(self, report: dict[str, Any]) -> None:
-        self.reports.append(report)
-        if report.get("event") == "joined":
-            self.identity = str(report.get("identity", ""))
+    def _post(self, report: dict[str, Any] | None) -> None:
+        # The loop may be closed by now; then nobody waits.
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._take, report)
+
+    def _take(self, report: dict[str, Any] | None) -> None:
+        """Take a report; None is the end of them."""
+        if report is None:
+            self._is_gone = True
+        else:
+            self.reports.append(report)
+            if report.get("event") == "joined":
+                self.identity = str(report.get("identity", ""))
         self._changed.set()
 
 

@@ -38,7 +38,7 @@ from app.media.capture.generated import read_counter
 from app.protocol.invite import parse_link
 from app.roles.demo.cameraman import HEIGHT, WIDTH, Cameraman
 from app.roles.demo.flows import Ear, Expected, Flows, report_lines
-from app.roles.demo.people import NAMES, SyntheticPerson
+from app.roles.demo.people import NAMES, PersonGoneError, SyntheticPerson
 from app.roles.join import colour, tone_hz
 from app.runtime.paths import Paths
 from app.runtime.settings import SettingsStore
@@ -388,6 +388,8 @@ class Story:
                 yield
         except TimeoutError:
             raise StoryError(f"{what}: not within {deadline_s:.0f} s") from None
+        except PersonGoneError as error:
+            raise StoryError(f"{what}: {error}") from None
 
 
 def _on_qt_message(kind: QtMsgType, _context: QMessageLogContext, text: str) -> None:
