@@ -96,6 +96,7 @@ class MeetingPage(QWidget):
         self._room = ""
         self._joined_at_s = time.monotonic()
         self._panel_open = ""
+        self._last_folder = Path.home()
         self._is_reconnecting = False
         self._mic_on = False
         self._camera_on = False
@@ -269,9 +270,11 @@ class MeetingPage(QWidget):
         if on:
             self.banner.place(self.stage.width(), self._padding())
             self.banner.start()
+            self.toasts.set_top(self.banner.geometry().bottom() + 1)
             self.notices.tell_reconnecting()
         else:
             self.banner.stop()
+            self.toasts.set_top(0)
 
     def _on_local_media(self, mic_on: bool, camera_on: bool) -> None:
         self._mic_on, self._camera_on = mic_on, camera_on
@@ -350,6 +353,7 @@ class MeetingPage(QWidget):
     def send_files(self, paths: Sequence[Path], to: str = "") -> None:
         """Send files to one person, or to everybody."""
         if paths:
+            self._last_folder = paths[-1].parent
             self.open_panel("files")
         receivers = (to,) if to else ()
         for path in paths:
@@ -365,6 +369,7 @@ class MeetingPage(QWidget):
         dialog = QFileDialog(self, "Choose files to send")
         dialog.setObjectName("filesDialog")
         dialog.setFileMode(QFileDialog.FileMode.ExistingFiles)
+        dialog.setDirectory(str(self._last_folder))
         dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         dialog.filesSelected.connect(
             lambda names: self.send_files([Path(name) for name in names], to)

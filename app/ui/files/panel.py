@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from PySide6.QtCore import Qt, QTimer, Signal
-from PySide6.QtWidgets import QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
 
 from app.engine.events import Transfer, TransferState
 from app.ui.chat.model import clock_label
@@ -57,18 +57,20 @@ class TransferRow(Inset):
         self.body.setContentsMargins(12, 9, 10, 10)
         self._plate = IconPlate(icon_name(transfer.file_name), 36, tone="neutral", icon_px=20)
         self.body.addWidget(self._plate, 0, Qt.AlignmentFlag.AlignTop)
-        words = QVBoxLayout()
-        words.setSpacing(5)
+        self._words = QGridLayout()
+        self._words.setHorizontalSpacing(12)
+        self._words.setColumnStretch(0, 1)
         self._name = ElidedLabel(transfer.file_name, TypeStyle.LABEL)
-        words.addWidget(self._name)
         self._bar = ProgressBar()
         self._bar.setObjectName(f"transferProgress_{transfer.id}")
         self._bar.setAccessibleName(f"Progress of {transfer.file_name}")
-        words.addWidget(self._bar)
         self._meta = ElidedLabel("", TypeStyle.CAPTION, "text2")
-        words.addWidget(self._meta)
-        self.body.addLayout(words, 1)
-        self._buttons = QHBoxLayout()
+        self._words.addWidget(self._name, 0, 0)
+        self._words.addWidget(self._bar, 1, 0)
+        self.body.addLayout(self._words, 1)
+        self._actions = QWidget()
+        self._buttons = QHBoxLayout(self._actions)
+        self._buttons.setContentsMargins(0, 0, 0, 0)
         self._buttons.setSpacing(2)
         self._retry = self._action("arrow-clockwise", "Send again", "transferRetry_")
         self._retry.clicked.connect(lambda: self.retryRequested.emit(transfer.id))
@@ -76,8 +78,17 @@ class TransferRow(Inset):
         self._cancel.clicked.connect(self._on_cancel)
         self._open = self._action("folder-open", "Open folder", "transferOpen_")
         self._open.clicked.connect(lambda: self.openRequested.emit(transfer.id))
-        self.body.addLayout(self._buttons)
+        self._arrange(running=transfer.state is TransferState.RUNNING)
         self.set_transfer(transfer, time.monotonic())
+
+    def _arrange(self, *, running: bool) -> None:
+        """Let the figures of a running transfer reach under the buttons: they are long."""
+        for widget in (self._actions, self._meta):
+            self._words.removeWidget(widget)
+        middle = Qt.AlignmentFlag.AlignTop if running else Qt.AlignmentFlag.AlignVCenter
+        self._words.setVerticalSpacing(5 if running else 0)
+        self._words.addWidget(self._actions, 0, 1, 2 if running else 3, 1, middle)
+        self._words.addWidget(self._meta, 2, 0, 1, 2 if running else 1)
 
     def _action(self, icon: str, what: str, prefix: str) -> IconButton:
         button = IconButton(icon, what, side_px=28, icon_px=18)
@@ -94,6 +105,8 @@ class TransferRow(Inset):
         failed = transfer.state is TransferState.FAILED
         done = transfer.state is TransferState.DONE
         self._bar.setVisible(running)
+        if state_changed:
+            self._arrange(running=running)
         self._bar.set_fraction(transfer.done_bytes / max(1, transfer.size_bytes))
         # Only the sender can start again: a receiver has nothing to ask with.
         self._retry.setVisible(transfer.state in _ENDED and transfer.outgoing)
@@ -170,7 +183,7 @@ class FilesPanel(QWidget):
         self._open_folder.setObjectName("filesOpenFolder")
         self._open_folder.clicked.connect(lambda: self.openFolderRequested.emit(self._downloads))
         self._titles: dict[Section, TextLabel] = {}
-        self._heads: dict[Section, QWidget] = {}
+        self._blocks: dict[Section, QWidget] = {}
         self._columns: dict[Section, QVBoxLayout] = {}
         sections.addWidget(self._empty)
         for section in Section:
@@ -192,6 +205,11 @@ class FilesPanel(QWidget):
         self._show_sections()
 
     def _add_section(self, section: Section, into: QVBoxLayout) -> None:
+        block = QWidget()
+        block.setObjectName(f"filesSection_{section.name.lower()}")
+        rows_and_head = QVBoxLayout(block)
+        rows_and_head.setContentsMargins(0, 0, 0, 12)
+        rows_and_head.setSpacing(0)
         head = QWidget()
         row = QHBoxLayout(head)
         row.setContentsMargins(8, 0, 0, 0)
@@ -204,10 +222,10 @@ class FilesPanel(QWidget):
         head.setFixedHeight(32 if section is Section.SHARED else 24)
         rows = QVBoxLayout()
         rows.setSpacing(8)
-        rows.setContentsMargins(0, 0, 0, 12)
-        into.addWidget(head)
-        into.addLayout(rows)
-        self._titles[section], self._heads[section] = title, head
+        rows_and_head.addWidget(head)
+        rows_and_head.addLayout(rows)
+        into.addWidget(block)
+        self._titles[section], self._blocks[section] = title, block
         self._columns[section] = rows
 
     def handle_transfer(self, transfer: Transfer) -> None:
@@ -250,9 +268,10 @@ class FilesPanel(QWidget):
         self._show_sections()
 
     def _show_sections(self) -> None:
-        for section, head in self._heads.items():
+        for section, block in self._blocks.items():
             count = len(self._book.in_section(section))
-            head.setVisible(count > 0)
+            # The whole block: an empty one must not leave its margins behind.
+            block.setVisible(count > 0)
             if section is Section.SHARED:
                 self._titles[section].setText(f"{section.value} · {count}")
         self._empty.setVisible(not self._rows)

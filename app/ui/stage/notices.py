@@ -1,7 +1,8 @@
 """Short messages about the meeting: who came, what could not be done, which device failed.
 
 One place for their words and for what a screen reader is told. Joins are gathered for two
-seconds, so that a class that enters is one message.
+seconds, so that a class that enters is one message; so are devices that are not there, for a
+moment, so that a computer without any is told once.
 """
 
 from __future__ import annotations
@@ -17,11 +18,18 @@ from app.ui.home.words import device_words, typeset
 from app.ui.widgets import ToastArea
 
 JOINS_BATCHED_MS = 2000
+MISSING_BATCHED_MS = 250
 
 _DEVICES = {
     DeviceKind.MICROPHONE: "Microphone",
     DeviceKind.CAMERA: "Camera",
     DeviceKind.SPEAKER: "Speakers",
+}
+
+_PLAIN_DEVICES = {
+    DeviceKind.MICROPHONE: "microphone",
+    DeviceKind.CAMERA: "camera",
+    DeviceKind.SPEAKER: "speakers",
 }
 
 
@@ -45,6 +53,22 @@ def joined_text(names: list[str]) -> str:
     return f"{names[0]} and {len(names) - 1} others joined the meeting"
 
 
+def missing_text(kinds: set[DeviceKind]) -> tuple[str, str]:
+    """Title and sentence for devices that this computer does not have."""
+    names = [word for kind, word in _PLAIN_DEVICES.items() if kind in kinds]
+    listed = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"
+    unheard, unseen = DeviceKind.MICROPHONE in kinds, DeviceKind.CAMERA in kinds
+    deaf = DeviceKind.SPEAKER in kinds
+    verbs = [verb for verb, lost in (("hear", unheard), ("see", unseen)) if lost]
+    parts = [f"others can't {' or '.join(verbs)} you"] if verbs else []
+    if deaf:
+        parts.append("you can't hear them" if verbs else "you can't hear others")
+    sentence = " and ".join(parts)
+    return f"No {listed} found", typeset(
+        f"{sentence[0].upper()}{sentence[1:]}. Chat and files work."
+    )
+
+
 class Notices(QObject):
     """Shows toasts and announces them on behalf of `page`."""
 
@@ -57,6 +81,11 @@ class Notices(QObject):
         self._timer.setSingleShot(True)
         self._timer.setInterval(JOINS_BATCHED_MS)
         self._timer.timeout.connect(self._tell_newcomers)
+        self._missing: set[DeviceKind] = set()
+        self._missing_timer = QTimer(self)
+        self._missing_timer.setSingleShot(True)
+        self._missing_timer.setInterval(MISSING_BATCHED_MS)
+        self._missing_timer.timeout.connect(self._tell_missing)
 
     def announce(self, text: str) -> None:
         """Have it read aloud, where something reads."""
@@ -95,8 +124,12 @@ class Notices(QObject):
 
     def tell_device_failed(self, kind: DeviceKind, reason: Reason, name: str) -> None:
         """A device is missing, busy, or was unplugged."""
+        if reason is Reason.DEVICE_GONE and not name:
+            self._missing.add(kind)
+            self._missing_timer.start()
+            return
         text = device_words(kind.value, reason)
-        if name and reason is Reason.DEVICE_GONE:
+        if reason is Reason.DEVICE_GONE:
             text = f"{name} was unplugged."
         self._toasts.show_toast(
             f"device_{kind.value}", _DEVICES[kind], text, tone="warn", stays=True
@@ -105,6 +138,15 @@ class Notices(QObject):
     def stop(self) -> None:
         """The meeting is over: what waits is not told any more."""
         self._timer.stop()
+        self._missing_timer.stop()
+
+    def _tell_missing(self) -> None:
+        missing, self._missing = self._missing, set()
+        if missing:
+            title, text = missing_text(missing)
+            # It does not stay: the button goes on showing what is missing.
+            self._toasts.show_toast("devices_missing", title, text, tone="warn")
+            self.announce(f"{title}. {text}")
 
     def _tell_newcomers(self) -> None:
         names, self._newcomers = self._newcomers, []

@@ -99,6 +99,7 @@ class ToastArea(QWidget):
         super().__init__(host)
         self.setObjectName("toastArea")
         self._margin = margin
+        self._top_px = 0
         self._toasts: dict[str, Toast] = {}
         host.installEventFilter(self)
         self.hide()
@@ -132,6 +133,11 @@ class ToastArea(QWidget):
         self.show()
         self._place()
         return toast
+
+    def set_top(self, top_px: int) -> None:
+        """Begin this much lower: something else lies at the top of the host."""
+        self._top_px = top_px
+        self._place()
 
     def titles(self) -> list[str]:
         """Return what is shown, oldest first."""
@@ -170,5 +176,5 @@ class ToastArea(QWidget):
         edge = self._margin - _SHADE
         right_to_left = self.layoutDirection() is Qt.LayoutDirection.RightToLeft
         left = edge if right_to_left else host.width() - self.width() - edge
-        self.move(left, edge)
+        self.move(left, edge + self._top_px)
         self.raise_()

@@ -82,6 +82,20 @@ def test_an_unplugged_device_is_named(meeting: Meeting) -> None:
     assert "HD webcam was unplugged." in toast.accessibleName()
 
 
+def test_a_computer_without_devices_is_told_once_and_in_words_for_a_meeting(
+    meeting: Meeting,
+) -> None:
+    kinds = (DeviceKind.SPEAKER, DeviceKind.MICROPHONE, DeviceKind.CAMERA)
+    meeting.post(*(DeviceFailed(kind, Reason.DEVICE_GONE) for kind in kinds))
+    toasts = meeting.page.toasts
+
+    meeting.qtbot.waitUntil(lambda: bool(toasts.titles()), timeout=30_000)
+    assert toasts.titles() == ["No microphone, camera or speakers found"]
+    words = meeting.find("toast_devices_missing").accessibleName()
+    assert "Others can\u2019t hear or see you and you can\u2019t hear them." in words
+    assert "join" not in words
+
+
 def test_a_busy_camera_says_what_to_do(meeting: Meeting) -> None:
     meeting.post(LocalMediaChanged(True, False))
     meeting.engine.refusals["set_camera"] = WorldError(Reason.DEVICE_BUSY)

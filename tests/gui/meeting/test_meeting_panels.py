@@ -276,6 +276,25 @@ def test_a_transfer_shows_progress_and_can_be_cancelled(meeting: Meeting) -> Non
     assert not meeting.is_shown("transfer_t1")
 
 
+def test_only_sections_with_files_take_room(meeting: Meeting) -> None:
+    meeting.page.open_panel("files")
+    meeting.post(TransferChanged(replace(CUT, state=TransferState.DONE)))
+    shared = meeting.find("filesSection_shared")
+
+    assert not meeting.is_shown("filesSection_sending")
+    assert not meeting.is_shown("filesSection_receiving")
+    meeting.qtbot.waitUntil(lambda: 0 < shared.y() <= 14, timeout=30_000)
+
+
+def test_the_figures_of_a_running_file_are_not_cut(meeting: Meeting) -> None:
+    meeting.page.open_panel("files")
+    meeting.post(TransferChanged(replace(CUT, outgoing=False, peer_name="Marianne")))
+    figures = meeting.find("transfer_t1").findChildren(ElidedLabel)[-1]
+    figures.setText("From Marianne · 312 of 504 MB · 4.6 MB/s")
+
+    meeting.qtbot.waitUntil(lambda: figures.text() == figures.full_text(), timeout=30_000)
+
+
 def test_the_words_change_at_most_twice_a_second(meeting: Meeting) -> None:
     meeting.page.open_panel("files")
     meeting.post(TransferChanged(CUT))

@@ -337,3 +337,13 @@ def test_the_end_gives_every_slot_back(meeting: Meeting) -> None:
     # An event that was on its way opens none again.
     meeting.post(PersonJoined(people(5)[4]))
     assert meeting.engine.open_slots == []
+
+
+def test_a_message_stands_below_the_banner_and_not_under_it(meeting: Meeting) -> None:
+    meeting.page.toasts.show_toast("note", "Something was said")
+    meeting.post(ReconnectStarted())
+
+    banner = geometry(meeting, "bannerReconnect")
+    assert geometry(meeting, "toast_note")[1] >= banner[1] + banner[3]
+    meeting.post(Reconnected(tuple(people(4))))
+    assert geometry(meeting, "toast_note")[1] < banner[1]
