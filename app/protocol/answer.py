@@ -159,7 +159,8 @@ def uplink_ssrcs(section: MediaSection) -> tuple[tuple[int, ...], tuple[int, ...
         for semantics, members in section.ssrc_groups
         if semantics == "FID" and len(members) == 2
     }
-    media = tuple(ssrc for ssrc in section.ssrcs if ssrc not in repairs.values())
+    repairing = set(repairs.values())
+    media = tuple(ssrc for ssrc in section.ssrcs if ssrc not in repairing)
     return media, tuple(repairs[ssrc] for ssrc in media if ssrc in repairs)
 
 

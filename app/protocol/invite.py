@@ -3,7 +3,7 @@
 Four shapes are understood (design: names, doors and trust):
 
 - `lanai://HOST[:PORT]/ROOM?i=INVITE&f=FP#k=KEY`, and the same parts behind `https://` or `http://`;
-- `HOST[:PORT][/ROOM]`, the address of a Lanai door;
+- `HOST[:PORT][/ROOM]`, the address of a Lanai door; the room's name may have spaces in it;
 - `ws(s)://HOST[:PORT]` with an access token pasted beside it, for any LiveKit server. The token
   stands before or after the address, or in the query as `access_token` or `token`;
 - an `http(s)://` address with such a token, which is the same server's web address.
@@ -86,7 +86,7 @@ def parse_link(text: str) -> Link:
     if any(_CONTROL.search(word) for word in words):
         raise ProtocolError("link: control characters")
     pasted = [word for word in words if _TOKEN.match(word) and _claims(word) is not None]
-    addresses = [word for word in words if word not in pasted]
+    addresses = _join_room_name([word for word in words if word not in pasted])
     if len(addresses) != 1 or len(pasted) > 1:
         raise ProtocolError("link: not one address")
     return _parse_address(addresses[0], pasted[0] if pasted else "")
@@ -102,6 +102,15 @@ def build_invite(link: Link, *, web: bool = False) -> str:
     if link.key:
         text += "#k=" + quote(link.key, safe="")
     return text
+
+
+def _join_room_name(words: list[str]) -> list[str]:
+    """Put a typed address together again whose room has a name of several words."""
+    if len(words) < 2:
+        return words
+    _, slash, room = words[0].rpartition("://")[2].partition("/")
+    is_name = not any(mark in word for word in words[1:] for mark in "/:?#")
+    return [" ".join(words)] if slash and room and "?" not in room and is_name else words
 
 
 def _parse_address(text: str, token: str) -> Link:

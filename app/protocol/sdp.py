@@ -17,6 +17,9 @@ from app.protocol.errors import ProtocolError
 
 MAX_SDP_CHARS = 1_000_000
 MAX_SECTIONS = 1_000
+# Browsers write about 150 lines for a video section with every codec they know.
+MAX_SECTION_LINES = 600
+MAX_FINGERPRINTS = 8
 DIRECTIONS = ("sendrecv", "sendonly", "recvonly", "inactive")
 
 EXT_MID = "urn:ietf:params:rtp-hdrext:sdes:mid"
@@ -270,6 +273,7 @@ def parse_sdp(text: str) -> SessionDescription:
     session = SessionDescription()
     section: MediaSection | None = None
     parsers: list[_SectionParser] = []
+    line_count = 0
     text = text.replace("\r\n", "\n")
     if "\r" in text or "\0" in text:
         raise ProtocolError("control character in session description")
@@ -280,6 +284,9 @@ def parse_sdp(text: str) -> SessionDescription:
         if len(line) < 2 or line[1] != "=":
             raise ProtocolError("session description line without type")
         kind, value = line[0], line[2:]
+        line_count = 0 if kind == "m" else line_count + 1
+        if line_count > MAX_SECTION_LINES:
+            raise ProtocolError("too many lines in one section")
         if kind == "m":
             if len(parsers) >= MAX_SECTIONS:
                 raise ProtocolError("too many media sections")
@@ -491,7 +498,7 @@ class _SectionParser:
         media.ice_ufrag = media.ice_ufrag or session.ice_ufrag
         media.ice_pwd = media.ice_pwd or session.ice_pwd
         media.ice_options = media.ice_options or session.ice_options
-        media.fingerprints = media.fingerprints or list(session.fingerprints)
+        media.fingerprints = list(media.fingerprints or session.fingerprints)[:MAX_FINGERPRINTS]
         media.setup = media.setup or session.setup
         if "RTP" not in media.protocol:
             media.formats = self._formats
@@ -508,7 +515,8 @@ class _SectionParser:
     def _codec(self, number: int) -> RtpCodec:
         static_name, static_rate = _STATIC_CODECS.get(number, ("", 0))
         name, rate, channels = self._rtpmap.get(number, (static_name, static_rate, 1))
-        feedback = self._feedback.get(number, []) + self._feedback_for_all
+        # Each once: what stands for all codecs is written for each of them.
+        feedback = list(dict.fromkeys(self._feedback.get(number, []) + self._feedback_for_all))
         return RtpCodec(number, name, rate, channels, self._fmtp.get(number, ""), feedback)
 
 

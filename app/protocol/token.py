@@ -234,6 +234,8 @@ def _decode(token: str, secret: str | None) -> dict[str, Any]:
     try:
         payload = _jws.decode(token, secret or "", algorithms=["HS256"], options=options)
         claims = json.loads(payload)
+        # Escapes of half a character are valid JSON and no text: no message could carry them.
+        json.dumps(claims, ensure_ascii=False).encode()
     except (InvalidTokenError, ValueError, RecursionError) as error:
         fault = TokenFault.MALFORMED if secret is None else TokenFault.SIGNATURE
         raise TokenError(fault) from error

@@ -21,6 +21,7 @@ from aiohttp import web
 from app.protocol.compat import SERVER_COMPAT_VERSION
 from app.protocol.ids import slug
 from app.protocol.token import TokenError, TokenFault, VideoGrant, issue_token, verify_claims
+from app.runtime.budget import Budget
 from app.server.api.refusals import RefusalLimiter
 from app.server.config import HostedRoom, ServerConfig
 from app.server.room.room import Room
@@ -30,6 +31,10 @@ log = structlog.get_logger(__name__)
 
 ROLES = ("guest", "cohost", "host")
 MAX_NAME_CHARS = 128
+# Control characters, and those that turn the direction of everything around a name.
+_INVISIBLE = dict.fromkeys(
+    [*range(32), *range(127, 160), *range(0x202A, 0x202F), *range(0x2066, 0x206A)]
+)
 
 
 class _Refusal(Exception):  # noqa: N818 - an answer, not a fault
@@ -67,6 +72,7 @@ class Door:
         self._config = config
         self._rooms = rooms
         self._limiter = RefusalLimiter()
+        self._lines = Budget(rate=1, burst=20)
 
     async def handle_room(self, request: web.Request) -> web.Response:
         """Say what may be known of a room before entering it."""
@@ -89,7 +95,8 @@ class Door:
         if passcode is not None:
             _check_passcode(hosted, passcode)
         may_see = not hosted.passcode or passcode is not None
-        people = [p.info.name for p in room.participants.values()] if room and may_see else []
+        here = room.participants.values() if room is not None and may_see else ()
+        people = [p.info.name for p in here if not p.claims.video.hidden]
         return web.json_response(
             {
                 "name": hosted.name,
@@ -132,14 +139,21 @@ class Door:
         )
 
     def _find(self, name: str) -> tuple[HostedRoom, Room | None]:
-        room = self._rooms.find(name)
-        for hosted in self._config.rooms:
-            if hosted.name == name:
-                return hosted, room
+        hosted = self._hosted(name)
+        room = self._rooms.find(hosted.name if hosted is not None else name)
+        if hosted is not None:
+            return hosted, room
         # A server that hosts named rooms has a door for those only.
         if room is None or self._config.rooms:
             raise _Refusal(404, "not_found")
         return HostedRoom(name=name), room
+
+    def _hosted(self, name: str) -> HostedRoom | None:
+        """The room of this name; typed by hand, `garden-club` is "Garden club" too."""
+        exact = [hosted for hosted in self._config.rooms if hosted.name == name]
+        typed = slug(name)
+        alike = exact or [hosted for hosted in self._config.rooms if slug(hosted.name) == typed]
+        return alike[0] if len(alike) == 1 else None
 
     def _role_of_invite(self, invite: str, room: str) -> str:
         try:
@@ -162,7 +176,8 @@ class Door:
     def _refuse(self, request: web.Request, refusal: _Refusal) -> web.Response:
         if refusal.status == 401:
             self._limiter.note_refusal(request.remote or "", now_s=time.monotonic())
-        log.info("door refused", status=refusal.status, error=refusal.error)
+        if self._lines.allow(time.monotonic()):
+            log.info("door refused", status=refusal.status, error=refusal.error)
         return web.json_response({"error": refusal.error}, status=refusal.status)
 
 
@@ -180,7 +195,7 @@ def _read_wish(body: bytes) -> _Wish:
         raise _Refusal(400, "malformed") from error
     if not isinstance(values, dict):
         raise _Refusal(400, "malformed")
-    name = " ".join(_text(values, "name").split())
+    name = " ".join(_text(values, "name").split()).translate(_INVISIBLE)
     if not name or len(name) > MAX_NAME_CHARS:
         raise _Refusal(400, "name")
     return _Wish(
@@ -195,4 +210,8 @@ def _text(values: dict[str, Any], key: str) -> str:
     value = values.get(key, "")
     if not isinstance(value, str):
         raise _Refusal(400, "malformed")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise _Refusal(400, "malformed") from error
     return value

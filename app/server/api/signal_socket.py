@@ -8,6 +8,7 @@ sense, is one line in the log and nothing else: the session goes on.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 
 import structlog
@@ -23,9 +24,11 @@ from app.protocol.signal_server import (
     leave_response,
 )
 from app.protocol.token import Claims
+from app.runtime.budget import Budget
 from app.runtime.tasks import TaskOwner, spawn
 from app.server.api.auth import HttpRefusal, joining_claims
 from app.server.config import ServerConfig
+from app.server.room.metadata import is_within_limits
 from app.server.room.participant import Participant
 from app.server.room.rooms import Rooms
 
@@ -34,14 +37,26 @@ log = structlog.get_logger(__name__)
 HEARTBEAT_S = 20.0
 # A client that takes nothing for this much is not coming back.
 MAX_QUEUED_BYTES = 8 * 1024 * 1024
+# What is still unsent this long after the end is not waited for.
+CLOSE_TIMEOUT_S = 5.0
+# One client's messages may use this share of the loop's time, after a burst of a second, and
+# make each of the others receive this much. Beyond it the socket is read more slowly.
+WORK_SHARE = 0.2
+WORK_BURST_S = 1.0
+TOLD_BYTES_PER_S = 512 * 1024
+TOLD_BURST_BYTES = 4 * 1024 * 1024
+MAX_PAUSE_S = 5.0
 
 
 class SignalConnection:
     """The writing half of one socket: messages are queued and leave in their order."""
 
-    def __init__(self, socket: web.WebSocketResponse) -> None:
+    def __init__(
+        self, socket: web.WebSocketResponse, transport: asyncio.BaseTransport | None
+    ) -> None:
         self.as_json = False
         self._socket = socket
+        self._transport = transport
         self._queue: deque[bytes | str] = deque()
         self._queued_bytes = 0
         self._wake = asyncio.Event()
@@ -58,8 +73,23 @@ class SignalConnection:
         if self._queued_bytes > MAX_QUEUED_BYTES:
             log.warning("signalling client does not read")
             self._queue.clear()
+            self._queued_bytes = 0
             self._is_closing = True
+            self._abort()
         self._wake.set()
+
+    def _abort(self) -> None:
+        """Close without waiting for a client that takes nothing."""
+        if isinstance(self._transport, asyncio.WriteTransport):
+            self._transport.abort()
+
+    async def finish(self, writer: asyncio.Task[None]) -> None:
+        """Close, and wait a moment for what is queued to leave."""
+        self.close()
+        await asyncio.wait({writer}, timeout=CLOSE_TIMEOUT_S)
+        if not writer.done():
+            self._abort()
+        await writer
 
     def close(self) -> None:
         """Send what is queued, then close."""
@@ -114,7 +144,7 @@ class SignalSocket:
             max_msg_size=MAX_FRAME_BYTES, heartbeat=HEARTBEAT_S, compress=False
         )
         await socket.prepare(request)
-        connection = SignalConnection(socket)
+        connection = SignalConnection(socket, request.transport)
         writer = spawn(connection.run(), name="signal-writer", owner=self._tasks)
         try:
             if join.reconnect:
@@ -127,11 +157,12 @@ class SignalSocket:
             else:
                 await self._serve(socket, connection, claims, join)
         finally:
-            connection.close()
-            await writer
+            await connection.finish(writer)
         return socket
 
     def _check(self, request: web.Request) -> tuple[Claims, rtc.JoinRequest]:
+        if self._rooms.is_stopping:
+            raise HttpRefusal(503, "server is shutting down")
         claims = joining_claims(request, self._config.keys)
         try:
             join = decode_join_request(request.query.get("join_request", ""))
@@ -140,6 +171,8 @@ class SignalSocket:
         wants_metadata = bool(join.metadata or join.participant_attributes)
         if wants_metadata and not claims.video.can_update_own_metadata:
             raise HttpRefusal(401, "no permissions to access the room")
+        if not is_within_limits(claims, join):
+            raise HttpRefusal(400, "name, metadata or attributes too large")
         if self._is_full(claims):
             raise HttpRefusal(503, "room is full")
         return claims, join
@@ -158,24 +191,53 @@ class SignalSocket:
         claims: Claims,
         join: rtc.JoinRequest,
     ) -> None:
+        if self._rooms.is_stopping:
+            connection.send(
+                leave_response(rtc.LeaveRequest.RECONNECT, models.DisconnectReason.SERVER_SHUTDOWN)
+            )
+            return
         room = self._rooms.get_or_create(claims.video.room)
         participant = room.join(claims, join, connection)
+        pace = _Pace(participant)
         try:
             try:
                 room.start(participant, join)
             except ProtocolError as error:
-                self._note(participant, error)
+                participant.note_fault("signal frame dropped", error.reason)
             async for message in socket:
                 if message.type not in (WSMsgType.BINARY, WSMsgType.TEXT):
                     break
                 if message.type is WSMsgType.TEXT:
                     connection.as_json = True
+                pace.start()
                 try:
                     participant.handle_request(decode_request(message.data))
                 except ProtocolError as error:
-                    self._note(participant, error)
+                    participant.note_fault("signal frame dropped", error.reason)
+                # Even without a pause: the others' writers get their turn between two frames.
+                await asyncio.sleep(0 if participant.is_closed else pace.pause_s())
         finally:
             participant.handle_signal_lost()
 
-    def _note(self, participant: Participant, error: ProtocolError) -> None:
-        log.warning("signal frame dropped", participant=participant.sid, reason=error.reason)
+
+class _Pace:
+    """How long one client's next message has to wait."""
+
+    def __init__(self, participant: Participant) -> None:
+        self._participant = participant
+        self._work = Budget(rate=WORK_SHARE, burst=WORK_BURST_S)
+        self._told = Budget(rate=TOLD_BYTES_PER_S, burst=TOLD_BURST_BYTES)
+        self._started_s = 0.0
+
+    def start(self) -> None:
+        """Begin to measure a message."""
+        self._started_s = time.monotonic()
+
+    def pause_s(self) -> float:
+        """Count what the message has cost."""
+        now_s = time.monotonic()
+        told, self._participant.told_bytes = self._participant.told_bytes, 0
+        wait_s = max(
+            self._work.spend(now_s - self._started_s, now_s), self._told.spend(told, now_s)
+        )
+        return min(wait_s, MAX_PAUSE_S)

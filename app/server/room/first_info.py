@@ -6,6 +6,7 @@ from livekit.protocol import models, rtc
 
 from app.protocol.token import Claims
 from app.server.room.metadata import without_reserved
+from app.server.room.publication import known_values
 
 
 def first_info(
@@ -28,7 +29,7 @@ def first_info(
         version=1,
         kind=kind_name if kind_name in known_kinds else "STANDARD",
         client_protocol=request.client_info.client_protocol,
-        capabilities=request.client_info.capabilities,
+        capabilities=known_values(models.ClientInfo.Capability, request.client_info.capabilities),
         permission=models.ParticipantPermission(
             can_subscribe=grant.may_subscribe,
             can_publish=grant.may_publish,

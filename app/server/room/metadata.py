@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 
 from livekit.protocol import models, rtc
 
+from app.protocol.token import Claims
+
 MAX_NAME_BYTES = 256
 MAX_METADATA_BYTES = 512 * 1024
 MAX_ATTRIBUTES_BYTES = 64 * 1024
@@ -17,6 +19,21 @@ RESERVED_ATTRIBUTES = frozenset({"lanai.role"})
 def without_reserved(attributes: Mapping[str, str]) -> dict[str, str]:
     """Return the attributes that a client may bring along when it joins."""
     return {key: value for key, value in attributes.items() if key not in RESERVED_ATTRIBUTES}
+
+
+def is_within_limits(claims: Claims, request: rtc.JoinRequest) -> bool:
+    """Whether what somebody brings along is no larger than what an update may set."""
+    attributes = {**claims.attributes, **request.participant_attributes}
+    names = (claims.name, claims.identity, claims.video.room)
+    return (
+        all(len(name.encode()) <= MAX_NAME_BYTES for name in names)
+        and max(len(request.metadata.encode()), len(claims.metadata.encode())) <= MAX_METADATA_BYTES
+        and _size_of(attributes) <= MAX_ATTRIBUTES_BYTES
+    )
+
+
+def _size_of(attributes: Mapping[str, str]) -> int:
+    return sum(len(key.encode()) + len(text.encode()) for key, text in attributes.items() if text)
 
 
 class MetadataRefusal(Exception):  # noqa: N818 - an answer, not a fault
@@ -42,8 +59,7 @@ def check_update(request: rtc.UpdateParticipantMetadata, current: models.Partici
     if len(request.metadata.encode()) > MAX_METADATA_BYTES:
         raise MetadataRefusal(reasons.LIMIT_EXCEEDED, "exceeds metadata size limit")
     merged = {**current.attributes, **request.attributes}
-    size = sum(len(k.encode()) + len(v.encode()) for k, v in merged.items() if v)
-    if size > MAX_ATTRIBUTES_BYTES:
+    if _size_of(merged) > MAX_ATTRIBUTES_BYTES:
         raise MetadataRefusal(reasons.LIMIT_EXCEEDED, "exceeds attributes size limit")
 
 

@@ -26,7 +26,7 @@ from app.server.room.metadata import MetadataRefusal, apply_update, check_update
 from app.server.room.negotiation import Negotiation
 from app.server.room.permissions import SubscriptionRules
 from app.server.room.ports import RoomEvents, SignalSink
-from app.server.room.publication import Publication
+from app.server.room.publication import Publication, known_values
 from app.server.room.publisher import Publisher, PublisherEvents, source_is_allowed
 from app.server.room.subscriber import Subscriber
 from app.server.tracks.media import ParticipantMedia, RoomMedia
@@ -41,6 +41,18 @@ SIGNAL_GRACE_S = 5.0
 GOODBYE_GRACE_S = 1.0
 # A `leave` must not be overtaken by the end of the media: the client would take that for a loss.
 FAREWELL_S = 0.5
+# A person publishes a handful; beyond it somebody fills our memory and everybody's screens.
+MAX_PUBLICATIONS = 64
+MAX_CID_CHARS = 512
+# What a client may say of its own leaving; the rest is ours to say.
+_OWN_REASONS = (
+    models.DisconnectReason.CLIENT_INITIATED,
+    models.DisconnectReason.USER_UNAVAILABLE,
+    models.DisconnectReason.USER_REJECTED,
+    models.DisconnectReason.AGENT_ERROR,
+)
+# Lines in the log that one session can cause; what follows is counted.
+MAX_FAULT_LINES = 5
 # Reliable data for one reader who does not read; beyond it the server's memory is worth more.
 MAX_BUFFERED_BYTES = 256 * 1024 * 1024
 
@@ -71,6 +83,9 @@ class Participant(TransportObserver):
         self.info = first_info(self.sid, claims, request, now_ms=_now_ms())
         self.is_closed = False
         self.was_active = False
+        # What others were sent because of this participant: its socket is read accordingly.
+        self.told_bytes = 0
+        self._faults = 0
         self._events = events
         self._loop = asyncio.get_running_loop()
         self._early = EarlyData()
@@ -134,6 +149,12 @@ class Participant(TransportObserver):
         """Count a change: clients drop older versions."""
         self.info.version += 1
 
+    def note_fault(self, what: str, reason: str) -> None:
+        """Log something malformed, unless this session has filled enough lines already."""
+        self._faults += 1
+        if self._faults <= MAX_FAULT_LINES:
+            log.warning(what, participant=self.sid, reason=reason)
+
     # --- down from the room
 
     def send(self, response: rtc.SignalResponse) -> None:
@@ -169,6 +190,8 @@ class Participant(TransportObserver):
         self.info.state = States.DISCONNECTED
         self.info.disconnect_reason = reason  # type: ignore[assignment]  # enums are ints
         self.bump()
+        if self._faults > MAX_FAULT_LINES:
+            log.warning("malformed input dropped", participant=self.sid, count=self._faults)
 
     async def close_transport(self) -> None:
         """Close the connection once the client knows why."""
@@ -268,10 +291,11 @@ class Participant(TransportObserver):
     def handle_add_track(self, request: rtc.AddTrackRequest) -> None:
         """Promise a track sid, or say why not."""
         echo = rtc.RequestResponse(add_track=request)
-        if not request.cid or request.type not in (models.TrackType.AUDIO, models.TrackType.VIDEO):
+        is_known = request.type in (models.TrackType.AUDIO, models.TrackType.VIDEO)
+        if not request.cid or len(request.cid) > MAX_CID_CHARS or not is_known:
             self._respond(echo, rtc.RequestResponse.UNSUPPORTED_TYPE)
             return
-        if not source_is_allowed(self.info.permission, request.source):
+        if not source_is_allowed(self.info.permission, request.type, request.source):
             self._refuse(echo)
             return
         if request.sid:
@@ -280,6 +304,9 @@ class Participant(TransportObserver):
             return
         if self.publisher.find_pending(request.cid) is not None:
             self._respond(echo, rtc.RequestResponse.QUEUED)
+            return
+        if len(self.publisher.publications) >= MAX_PUBLICATIONS:
+            self._respond(echo, rtc.RequestResponse.LIMIT_EXCEEDED)
             return
         is_video = request.type == models.TrackType.VIDEO
         publication = self.publisher.add_track(
@@ -344,7 +371,9 @@ class Participant(TransportObserver):
             self._respond(echo, rtc.RequestResponse.NOT_FOUND)
             return
         del publication.info.audio_features[:]
-        publication.info.audio_features.extend(request.features)
+        publication.info.audio_features.extend(
+            known_values(models.AudioTrackFeature, request.features)
+        )
         self.bump()
         self._events.participant_changed(self)
 
@@ -367,7 +396,8 @@ class Participant(TransportObserver):
         self._events.subscription_requested(self, track_sids, request.subscribe)
 
     def _handle_leave(self, request: rtc.LeaveRequest) -> None:
-        reason = request.reason or Reasons.CLIENT_INITIATED
+        is_own = request.reason in _OWN_REASONS
+        reason = request.reason if is_own else Reasons.CLIENT_INITIATED
         self._events.participant_left(self, reason)
         self.sink.close()
 

@@ -7,13 +7,18 @@ known to flow (video) or agreed upon (audio, or a track that starts muted).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 from livekit.protocol import models, rtc
 
 from app.server.tracks.media import Uptrack
 
 _RID_RANKS = {"q": 0, "h": 1, "f": 2}
+# Three layers is what simulcast has; four leave room for one that is announced twice.
+MAX_LAYERS = 4
+MAX_TEXT_CHARS = 256
 KIND_NAMES = {models.TrackType.AUDIO: "audio", models.TrackType.VIDEO: "video"}
 
 
@@ -81,27 +86,28 @@ def new_track_info(request: rtc.AddTrackRequest, sid: str) -> models.TrackInfo:
         models.TrackSource.SCREEN_SHARE,
         models.TrackSource.SCREEN_SHARE_AUDIO,
     )
-    declared = list(request.layers)
+    declared = _known_layers(request.layers)
     if not declared and request.simulcast_codecs:
-        declared = list(request.simulcast_codecs[0].layers)
-    declared.sort(key=lambda layer: layer.quality)
+        declared = _known_layers(request.simulcast_codecs[0].layers)
     info = models.TrackInfo(
         sid=sid,
         type=request.type,
-        name=request.name,
-        source=request.source,
+        name=request.name[:MAX_TEXT_CHARS],
+        source=_known(models.TrackSource, request.source),
         muted=request.muted,
         width=request.width,
         height=request.height,
         stereo=request.stereo,
         disable_dtx=request.disable_dtx,
         disable_red=request.disable_red,
-        encryption=request.encryption,
-        stream=request.stream or ("screen" if is_screen else "camera"),
+        encryption=_known(models.Encryption.Type, request.encryption),
+        stream=request.stream[:MAX_TEXT_CHARS] or ("screen" if is_screen else "camera"),
         layers=declared,
-        audio_features=request.audio_features,
-        backup_codec_policy=request.backup_codec_policy,
-        packet_trailer_features=request.packet_trailer_features,
+        audio_features=known_values(models.AudioTrackFeature, request.audio_features),
+        backup_codec_policy=_known(models.BackupCodecPolicy, request.backup_codec_policy),
+        packet_trailer_features=known_values(
+            models.PacketTrailerFeature, request.packet_trailer_features
+        ),
     )
     info.simulcast = request.type == models.TrackType.VIDEO and len(info.layers) > 1
     codec = info.codecs.add(
@@ -110,5 +116,30 @@ def new_track_info(request: rtc.AddTrackRequest, sid: str) -> models.TrackInfo:
         layers=info.layers,
     )
     if request.simulcast_codecs:
-        codec.mime_type = f"video/{request.simulcast_codecs[0].codec}"
+        codec.mime_type = f"video/{request.simulcast_codecs[0].codec[:MAX_TEXT_CHARS]}"
     return info
+
+
+def known_values(enum: Any, numbers: Iterable[int]) -> list[Any]:
+    """Return the numbers that the enum has, each once: SDKs abort on others."""
+    known = set(enum.values())
+    return [number for number in dict.fromkeys(numbers) if number in known]
+
+
+def _known(enum: Any, number: int) -> Any:
+    return number if number in set(enum.values()) else 0
+
+
+def _known_layers(layers: Iterable[models.VideoLayer]) -> list[models.VideoLayer]:
+    known = set(models.VideoQuality.values())
+    kept = [
+        models.VideoLayer(
+            quality=layer.quality,
+            width=layer.width,
+            height=layer.height,
+            bitrate=layer.bitrate,
+        )
+        for layer in layers
+        if layer.quality in known
+    ]
+    return sorted(kept, key=lambda layer: layer.quality)[:MAX_LAYERS]

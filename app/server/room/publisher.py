@@ -200,7 +200,19 @@ class Publisher:
         return ended
 
 
-def source_is_allowed(permission: models.ParticipantPermission, source: int) -> bool:
-    """Whether a participant may publish from this source."""
+_SOUND_SOURCES = (models.TrackSource.MICROPHONE, models.TrackSource.SCREEN_SHARE_AUDIO)
+_PICTURE_SOURCES = (models.TrackSource.CAMERA, models.TrackSource.SCREEN_SHARE)
+
+
+def source_is_allowed(permission: models.ParticipantPermission, kind: int, source: int) -> bool:
+    """Whether a participant may publish from this source.
+
+    Where sources are restricted the kind has to fit: a picture is no microphone.
+    """
     allowed = permission.can_publish_sources
-    return permission.can_publish and (not allowed or source in allowed)
+    if not permission.can_publish:
+        return False
+    if not allowed:
+        return True
+    fitting = _SOUND_SOURCES if kind == models.TrackType.AUDIO else _PICTURE_SOURCES
+    return source in allowed and source in fitting

@@ -21,7 +21,7 @@ from app.protocol.signal_server import ROOM_MIMES, join_response
 from app.protocol.token import Claims
 from app.rtc.server_transport import ServerTransport, TransportObserver
 from app.runtime.tasks import TaskOwner, spawn
-from app.server.room.data_router import DATA_TRACK, DataRouter
+from app.server.room.data_router import LOSSY, RELIABLE, DataRouter
 from app.server.room.identifiers import fresh_id
 from app.server.room.participant import Participant, Reasons, States
 from app.server.room.ports import SignalSink
@@ -223,7 +223,7 @@ class Room:
         """Tell everybody and end the subscriptions."""
         self._broadcast_update(participant, to_self=not participant.is_closed)
         for other in self.participants.values():
-            other.subscriber.unsubscribe(publication.sid)
+            other.subscriber.forget(publication.sid)
         self._services.reports.track_unpublished(
             self.snapshot(), participant.snapshot(), publication.info
         )
@@ -272,14 +272,15 @@ class Room:
 
     def data_received(self, participant: Participant, label: str, data: bytes) -> None:
         """Route a data packet to whom it is for."""
-        if label == DATA_TRACK:
-            # Publishing one is refused, so nobody subscribes to it.
+        if label not in (RELIABLE, LOSSY):
+            # Publishing a data track is refused, so nobody subscribes to it; other labels
+            # are no part of the protocol.
             return
         people = {p.identity: p.sid for p in self.participants.values()}
         try:
             routed = self._router.route(participant.data_sender, label, data, people)
         except ProtocolError as error:
-            log.warning("data packet dropped", participant=participant.sid, reason=error.reason)
+            participant.note_fault("data packet dropped", error.reason)
             return
         if routed is None:
             return
@@ -305,6 +306,9 @@ class Room:
         self, subscriber: Participant, publisher: Participant, publication: Publication
     ) -> None:
         if subscriber is publisher or not publication.is_announced:
+            return
+        if publisher.claims.video.hidden:
+            # Nobody has heard of it: clients drop such media.
             return
         if self._may_subscribe(subscriber, publisher, publication):
             subscriber.subscriber.subscribe(publication)
@@ -333,6 +337,7 @@ class Room:
         )
         if not participant.claims.video.hidden:
             self._broadcast(update, except_sid=participant.sid)
+            participant.told_bytes += update.ByteSize()
         if to_self:
             participant.send(update)
 

@@ -26,6 +26,7 @@ class Rooms:
         self._config = config
         self._services = services
         self._rooms: dict[str, Room] = {}
+        self.is_stopping = False
 
     @property
     def live(self) -> Mapping[str, Room]:
@@ -62,7 +63,8 @@ class Rooms:
         return facts
 
     async def close_all(self, *, drain_s: float) -> None:
-        """End every room and wait until everybody knows: the server stops."""
+        """End every room and wait until everybody knows: the server stops, nobody comes in."""
+        self.is_stopping = True
         for name in list(self._rooms):
             self.close_room(name, Reasons.SERVER_SHUTDOWN)
         closing = set(self._services.closing)

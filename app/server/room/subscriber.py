@@ -26,6 +26,9 @@ log = structlog.get_logger(__name__)
 QUICK_S = 0.010
 CALM_S = 0.150
 UNANSWERED_S = 5.0
+# Settings may precede their track; these are more than a room has.
+MAX_SETTINGS = 1_000
+MAX_SID_CHARS = 64
 
 
 @dataclass
@@ -77,6 +80,17 @@ class Subscriber:
         """Tracks that are subscribed to, carried already or not."""
         return set(self._downlinks)
 
+    @property
+    def remembered(self) -> int:
+        """How many settings are kept."""
+        return len(self._settings)
+
+    def forget(self, track_sid: str) -> None:
+        """A track is gone for good: keep nothing of it."""
+        self.unsubscribe(track_sid)
+        self._settings.pop(track_sid, None)
+        self._had.discard(track_sid)
+
     def subscribe(self, publication: Publication) -> None:
         """Deliver this track from the next answer on. Idempotent."""
         if publication.sid in self._downlinks or self._is_closed:
@@ -105,8 +119,13 @@ class Subscriber:
         self, request: rtc.UpdateTrackSettings, publications: Mapping[str, Publication]
     ) -> None:
         """Take a `track_setting`: dimensions beat quality, the smallest layer that fills them."""
+        known = set(models.VideoQuality.values())
+        quality = request.quality if request.quality in known else models.VideoQuality.HIGH
         for track_sid in request.track_sids:
-            settings = TrackSettings(request.disabled, request.quality)
+            is_new = track_sid not in self._settings
+            if is_new and (len(self._settings) >= MAX_SETTINGS or len(track_sid) > MAX_SID_CHARS):
+                continue
+            settings = TrackSettings(request.disabled, quality)
             publication = publications.get(track_sid)
             if publication is not None and request.width and request.height:
                 settings.max_quality = quality_for(publication.info, request.width, request.height)

@@ -125,3 +125,15 @@ def test_a_candidate_is_read_with_its_ufrag() -> None:
 def test_any_text_is_a_candidate_or_an_error(text: str) -> None:
     with contextlib.suppress(ProtocolError):
         parse_candidate(text)
+
+
+def test_an_offer_cannot_be_made_to_cost_more_than_its_length() -> None:
+    head = OFFER.partition("m=")[0]
+    section = "m=video 9 UDP/TLS/RTP/SAVPF 96\r\na=mid:0\r\na=rtpmap:96 VP8/90000\r\n"
+    with pytest.raises(ProtocolError, match="too many lines"):
+        parse_sdp(head + section + "a=ssrc:1 cname:x\r\n" * 1_000)
+    with pytest.raises(ProtocolError, match="too many lines"):
+        parse_sdp(head + "a=fingerprint:sha-256 AA\r\n" * 1_000 + section)
+
+    repeated = parse_sdp(head + section + "a=rtcp-fb:* nack\r\n" * 500)
+    assert repeated.media[0].codecs[0].feedback == ["nack"]

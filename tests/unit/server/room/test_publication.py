@@ -76,10 +76,29 @@ def test_the_smallest_layer_that_fills_the_tile_is_enough() -> None:
 
 
 def test_sources_can_be_limited() -> None:
+    sources, audio, video = models.TrackSource, models.TrackType.AUDIO, models.TrackType.VIDEO
     permission = models.ParticipantPermission(can_publish=True)
-    assert source_is_allowed(permission, models.TrackSource.CAMERA)
-    permission.can_publish_sources.append(models.TrackSource.MICROPHONE)
-    assert not source_is_allowed(permission, models.TrackSource.CAMERA)
-    assert source_is_allowed(permission, models.TrackSource.MICROPHONE)
+    assert source_is_allowed(permission, video, sources.CAMERA)
+    permission.can_publish_sources.append(sources.MICROPHONE)
+    assert not source_is_allowed(permission, video, sources.CAMERA)
+    assert source_is_allowed(permission, audio, sources.MICROPHONE)
+    assert not source_is_allowed(permission, video, sources.MICROPHONE)
     permission.can_publish = False
-    assert not source_is_allowed(permission, models.TrackSource.MICROPHONE)
+    assert not source_is_allowed(permission, audio, sources.MICROPHONE)
+
+
+def test_numbers_and_lengths_that_other_clients_do_not_know_are_not_passed_on() -> None:
+    request = camera(*[layer(quality % 3, 320) for quality in range(40)])
+    request.source, request.encryption = 99, 77  # type: ignore[assignment]  # as on the wire
+    request.audio_features.extend([3, 3, 500])  # type: ignore[list-item]
+    request.layers[0].quality = 42  # type: ignore[assignment]
+    request.name = "x" * 100_000
+
+    info = new_track_info(request, "TR_1")
+
+    assert info.source == models.TrackSource.UNKNOWN
+    assert info.encryption == models.Encryption.NONE
+    assert list(info.audio_features) == [3]
+    assert len(info.layers) == 4
+    assert all(known.quality in models.VideoQuality.values() for known in info.layers)
+    assert len(info.name) == 256
