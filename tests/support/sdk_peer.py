@@ -540,8 +540,9 @@ class _Child:
         )
 
     async def do_publish_numbers(self, request: dict[str, Any]) -> None:
-        """Send 0, 1, 2, … as reliable packets, a few milliseconds apart."""
-        for number in range(request["count"]):
+        """Send consecutive numbers as reliable packets, a few milliseconds apart."""
+        first = request.get("first", 0)
+        for number in range(first, first + request["count"]):
             await self.room.local_participant.publish_data(str(number), topic=request["topic"])
             await asyncio.sleep(request["interval_s"])
 
