@@ -55,6 +55,16 @@ async def test_an_invitation_needs_no_passcode(tmp_path: Path) -> None:
         await guest.join(JoinSpec("Bo", guest_link(room), **QUIET))
 
 
+async def test_a_name_typed_by_hand_finds_its_meeting(tmp_path: Path) -> None:
+    async with hosted(tmp_path) as (_, room), attending(tmp_path) as guest:
+        link = parse_link(f"{room.address}/Jam!")
+
+        lookup = await guest.engine.look_up(link)
+        await guest.join(JoinSpec("Bo", link, **QUIET))
+
+    assert (lookup.known, lookup.room) == (True, "jam")
+
+
 async def test_invitations_that_are_old_or_forged_or_for_another_room(tmp_path: Path) -> None:
     async with hosted(tmp_path) as (_, room):
         link = guest_link(room)

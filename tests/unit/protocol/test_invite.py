@@ -66,6 +66,8 @@ def test_any_text_is_a_link_or_a_protocol_error(text: str) -> None:
         ("192.168.1.5", Link(LinkKind.DOOR, "192.168.1.5", 7880)),
         ("  studio.local:9000/Jam ", Link(LinkKind.DOOR, "studio.local", 9000, room="Jam")),
         ("[fe80::1]/x", Link(LinkKind.DOOR, "fe80::1", 7880, room="x")),
+        ("10.0.0.1/My  meeting ", Link(LinkKind.DOOR, "10.0.0.1", 7880, room="My meeting")),
+        ("lanai://h:1/Ada's own room", Link(LinkKind.DOOR, "h", 1, room="Ada's own room")),
         ("lanai://h/r%20s", Link(LinkKind.DOOR, "h", 7880, room="r s")),
         ("https://h/r", Link(LinkKind.DOOR, "h", 443, room="r", secure=True)),
         (
@@ -108,6 +110,10 @@ def test_a_pasted_token_makes_any_livekit_server_reachable(text: str) -> None:
     [
         "",
         "hello world",
+        "10.0.0.1/a 10.0.0.2/b",
+        "10.0.0.1/ a",
+        f"lanai://h/r?i={INVITE} see you",
+        "wss://cloud.example/my room",
         "ftp://h/r",
         "javascript://h/r",
         "wss://cloud.example",
