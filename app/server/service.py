@@ -6,6 +6,7 @@ production it has a process of its own (`app/roles/serve.py`).
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import socket
 import time
@@ -22,6 +23,7 @@ from app.rtc.udp_mux import UdpMux
 from app.runtime.errors import Reason, WorldError
 from app.runtime.tasks import TaskOwner
 from app.server.api.application import MAX_REQUEST_LINE_BYTES, build_application
+from app.server.api.doorstep import Doorstep
 from app.server.api.http_log import http_logger
 from app.server.api.webhooks import Webhooks
 from app.server.config import ServerConfig
@@ -46,6 +48,8 @@ class SfuService:
         self._mux: UdpMux | None = None
         self._runner: web.AppRunner | None = None
         self._sockets: list[socket.socket] = []
+        self._listeners: list[asyncio.Server] = []
+        self._doorstep = Doorstep()
         self._webhooks = Webhooks(config, self._tasks)
         self.rooms = Rooms(
             config,
@@ -81,7 +85,7 @@ class SfuService:
         try:
             self._sockets = _listen(self.config.bind, self.config.port)
             self._mux = UdpMux.open(self.config.bind, self.config.rtc_port)
-            application = build_application(self.config, self.rooms, self._tasks)
+            application = build_application(self.config, self.rooms, self._tasks, self._doorstep)
             self._runner = web.AppRunner(
                 application,
                 access_log=None,
@@ -92,8 +96,13 @@ class SfuService:
                 max_field_size=MAX_REQUEST_LINE_BYTES,
             )
             await self._runner.setup()
+            server = self._runner.server
+            assert server is not None
             for sock in self._sockets:
-                await web.SockSite(self._runner, sock).start()
+                listener = await asyncio.get_running_loop().create_server(
+                    self._doorstep.factory(server), sock=sock
+                )
+                self._listeners.append(listener)
         except BaseException:
             await self.stop()
             raise
@@ -103,6 +112,8 @@ class SfuService:
     async def stop(self) -> None:
         """Send everybody away, deliver what is queued for a moment, release the ports."""
         await self.rooms.close_all(drain_s=DRAIN_S)
+        for listener in self._listeners:
+            listener.close()
         if self._runner is not None:
             await self._runner.cleanup()
         await self._webhooks.close(drain_s=DRAIN_S)

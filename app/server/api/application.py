@@ -6,12 +6,15 @@ unreachable server): older clients then know that there is only v1 here.
 
 from __future__ import annotations
 
+import asyncio
+
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from app.runtime.tasks import TaskOwner
 from app.server.api.auth import HttpRefusal
 from app.server.api.door import Door
+from app.server.api.doorstep import Doorstep
 from app.server.api.room_service import RoomService
 from app.server.api.signal_socket import SignalSocket
 from app.server.config import ServerConfig
@@ -20,6 +23,7 @@ from app.server.room.rooms import Rooms
 # An uncompressed join request carries an offer of 13 kB and more in the request line.
 MAX_REQUEST_LINE_BYTES = 256 * 1024
 MAX_BODY_BYTES = 1024 * 1024
+DOORSTEP = web.AppKey("doorstep", Doorstep)
 _CORS = {"Access-Control-Allow-Origin": "*", "Vary": "Origin"}
 _PREFLIGHT = {
     **_CORS,
@@ -31,10 +35,24 @@ _PREFLIGHT = {
 
 @web.middleware
 async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
+    response = await _answer_once(request, handler)
+    # One request a connection: the doorstep's patience is for the first one.
+    response.force_close()
+    return response
+
+
+async def _answer_once(request: web.Request, handler: Handler) -> web.StreamResponse:
+    request.app[DOORSTEP].note_request(request.transport)
     if request.method == "OPTIONS":
         return web.Response(status=204, headers=_PREFLIGHT)
     try:
-        response = await handler(request)
+        if _is_socket(request):
+            response = await handler(request)
+        else:
+            async with asyncio.timeout(request.app[DOORSTEP].timeout_s):
+                response = await handler(request)
+    except TimeoutError:
+        response = web.Response(status=408)
     except HttpRefusal as refusal:
         response = web.Response(status=refusal.status, text=refusal.text)
     except web.HTTPException as error:
@@ -42,6 +60,10 @@ async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
     if not response.prepared:
         response.headers.update(_CORS)
     return response
+
+
+def _is_socket(request: web.Request) -> bool:
+    return request.headers.get("Upgrade", "").lower() == "websocket"
 
 
 async def _root(_request: web.Request) -> web.Response:
@@ -52,9 +74,12 @@ async def _not_here(_request: web.Request) -> web.Response:
     return web.Response(status=404)
 
 
-def build_application(config: ServerConfig, rooms: Rooms, tasks: TaskOwner) -> web.Application:
+def build_application(
+    config: ServerConfig, rooms: Rooms, tasks: TaskOwner, doorstep: Doorstep
+) -> web.Application:
     """Return the routes; the door only where it is wanted."""
     application = web.Application(middlewares=[_answer], client_max_size=MAX_BODY_BYTES)
+    application[DOORSTEP] = doorstep
     signal = SignalSocket(config, rooms, tasks)
     service = RoomService(config, rooms)
     routes = application.router

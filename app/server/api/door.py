@@ -22,6 +22,7 @@ from app.protocol.compat import SERVER_COMPAT_VERSION
 from app.protocol.ids import slug
 from app.protocol.token import TokenError, TokenFault, VideoGrant, issue_token, verify_claims
 from app.runtime.budget import Budget
+from app.server.api.doorstep import address_group
 from app.server.api.refusals import RefusalLimiter
 from app.server.config import HostedRoom, ServerConfig
 from app.server.room.room import Room
@@ -170,12 +171,12 @@ class Door:
         return str(role)
 
     def _check_rate(self, request: web.Request) -> None:
-        if self._limiter.is_blocked(request.remote or "", now_s=time.monotonic()):
+        if self._limiter.is_blocked(address_group(request.remote or ""), now_s=time.monotonic()):
             raise _Refusal(429, "too_many_tries")
 
     def _refuse(self, request: web.Request, refusal: _Refusal) -> web.Response:
         if refusal.status == 401:
-            self._limiter.note_refusal(request.remote or "", now_s=time.monotonic())
+            self._limiter.note_refusal(address_group(request.remote or ""), now_s=time.monotonic())
         if self._lines.allow(time.monotonic()):
             log.info("door refused", status=refusal.status, error=refusal.error)
         return web.json_response({"error": refusal.error}, status=refusal.status)
