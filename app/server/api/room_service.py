@@ -82,6 +82,9 @@ class RoomService:
         if not grant.room_create:
             raise _TwirpError("unauthenticated", "permissions denied")
         wanted = await _read(request, room_messages.DeleteRoomRequest())
+        if grant.room_join and grant.room and grant.room != wanted.room:
+            # A participant's token speaks for its own room only.
+            raise _TwirpError("unauthenticated", "permissions denied")
         reason = models.DisconnectReason.ROOM_DELETED
         if self._rooms.close_room(wanted.room, reason) is None:
             raise _TwirpError("not_found", "requested room does not exist")

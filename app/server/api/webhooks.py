@@ -20,6 +20,7 @@ from livekit.protocol import models
 from livekit.protocol.webhook import WebhookEvent
 
 from app.protocol.token import VideoGrant, issue_token
+from app.runtime.budget import Budget
 from app.runtime.tasks import TaskOwner, spawn
 from app.server.config import ServerConfig
 from app.server.room.identifiers import fresh_id
@@ -40,6 +41,7 @@ class Webhooks:
         self._queues: dict[tuple[str, str], deque[bytes]] = {}
         self._workers: set[asyncio.Task[None]] = set()
         self._session: aiohttp.ClientSession | None = None
+        self._lines = Budget(rate=0.2, burst=20)
 
     def room_started(self, room: models.Room) -> None:
         """A room exists."""
@@ -103,15 +105,18 @@ class Webhooks:
                 self._workers.add(worker)
                 worker.add_done_callback(self._workers.discard)
             if len(queue) >= MAX_QUEUED:
-                log.warning("webhook dropped: too many wait", webhook=event.event)
+                self._warn("webhook dropped: too many wait", webhook=event.event)
                 continue
             queue.append(body)
 
     async def _deliver(self, key: tuple[str, str], queue: deque[bytes]) -> None:
-        while queue:
-            await self._post(key[0], queue[0])
-            queue.popleft()
-        del self._queues[key]
+        try:
+            while queue:
+                await self._post(key[0], queue[0])
+                queue.popleft()
+        finally:
+            # Whatever happens, the next report starts a new worker.
+            del self._queues[key]
 
     async def _post(self, url: str, body: bytes) -> None:
         if self._session is None:
@@ -120,11 +125,19 @@ class Webhooks:
             )
         headers = {"Content-Type": "application/webhook+json", "Authorization": self._sign(body)}
         try:
-            async with self._session.post(url, data=body, headers=headers) as response:
+            # One attempt at one address: a redirect would send it elsewhere.
+            async with self._session.post(
+                url, data=body, headers=headers, allow_redirects=False
+            ) as response:
                 if response.status >= 300:
-                    log.warning("webhook refused", status=response.status)
+                    self._warn("webhook refused", status=response.status)
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
-            log.warning("webhook not delivered", error=type(error).__name__)
+            self._warn("webhook not delivered", error=type(error).__name__)
+
+    def _warn(self, what: str, **facts: object) -> None:
+        """Log, unless a receiver that is down has filled enough lines already."""
+        if self._lines.allow(time.monotonic()):
+            log.warning(what, **facts)
 
     def _sign(self, body: bytes) -> str:
         api_key, api_secret = self._config.signing_pair
