@@ -125,6 +125,7 @@ class Doorstep(QObject):
             needs_passcode=lookup.needs_passcode and not has_invite,
             locked=lookup.locked,
             known=lookup.known,
+            host=lookup.host_name,
         )
 
     def _on_lookup_failed(self, visit: int, error: WorldError) -> None:

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from PySide6.QtCore import Qt, QTimer, QUrl
-from PySide6.QtGui import QDesktopServices, QGuiApplication
+from PySide6.QtGui import QDesktopServices, QGuiApplication, QResizeEvent
 from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
+from app.protocol.ids import slug
 from app.protocol.invite import LinkKind, build_invite
 from app.ui.home.destination import Destination
-from app.ui.home.qr import QrCode
+from app.ui.home.qr import MOST_PX, QrCode
 from app.ui.home.words import typeset
 from app.ui.theme import TypeStyle
 from app.ui.widgets import Button, Dialog, IconLabel, Inset, TextField, TextLabel
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from app.host.hosted import HostedRoom
 
 COPIED_MS = 2000
+LOW_BELOW_PX = 480
+LOW_CODE_PX = 204
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,8 @@ class InviteDialog(Dialog):
             )
         left.addSpacing(2)
         left.addWidget(_address_row(invitation))
+        if not invitation.passcode and not invitation.needs_own_access:
+            left.addWidget(_help_row(invitation))
         left.addStretch(1)
         columns.addLayout(left, 1)
         right = QVBoxLayout()
@@ -85,10 +90,12 @@ class InviteDialog(Dialog):
         code = QrCode(invitation.link)
         code.setObjectName("inviteQr")
         right.addWidget(code)
+        self._code = code
         caption = TextLabel("Scan with a phone camera", TypeStyle.CAPTION, "text2")
         caption.setFixedWidth(code.width())
         caption.setAlignment(Qt.AlignmentFlag.AlignCenter)
         right.addWidget(caption)
+        self._caption = caption
         right.addStretch(1)
         columns.addLayout(right)
         self.body.addLayout(columns)
@@ -101,6 +108,13 @@ class InviteDialog(Dialog):
         self.buttons.addWidget(email)
         self.buttons.addWidget(done)
         self.first = done
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Drop the caption and shrink the code where the window is too low for them."""
+        super().resizeEvent(event)
+        is_low = self.height() < LOW_BELOW_PX
+        self._caption.setVisible(not is_low)
+        self._code.set_most_px(LOW_CODE_PX if is_low else MOST_PX)
 
     def _add_copyable(
         self, column: QVBoxLayout, label: str, text: str, field_name: str, button_name: str
@@ -162,6 +176,20 @@ def _address_row(invitation: Invitation) -> Inset:
     address.setObjectName("inviteAddress")
     words.addWidget(address)
     inset.body.addLayout(words, 1)
+    return inset
+
+
+def _help_row(invitation: Invitation) -> Inset:
+    """What people do with it; short enough to be read out."""
+    text = "People paste the link on Lanai's start page."
+    if invitation.hosted_here:
+        typed = f"{invitation.address}/{slug(invitation.room)}"
+        text = f"People paste the link on Lanai's start page, or type {typed} there."
+    inset = Inset()
+    inset.body.addWidget(IconLabel("info", 18, "text2"))
+    words = TextLabel(typeset(text), TypeStyle.CAPTION, "text2", wrap=True)
+    words.setObjectName("inviteHelp")
+    inset.body.addWidget(words, 1)
     return inset
 
 

@@ -118,13 +118,21 @@ class PrejoinPage(QWidget):
         self._refresh()
 
     def show_lookup(
-        self, *, people: Sequence[str], needs_passcode: bool, locked: bool, known: bool
+        self,
+        *,
+        people: Sequence[str],
+        needs_passcode: bool,
+        locked: bool,
+        known: bool,
+        host: str = "",
     ) -> None:
         """Say who is there, as the door told."""
         if not known:
             return
         self.avatars.set_names(people)
-        self.who.setText(list_names(tuple(people)))
+        # Behind a passcode the door does not say who is in.
+        hidden = needs_passcode and not people and host
+        self.who.setText(f"Hosted by {host}" if hidden else list_names(tuple(people)))
         self.locked_chip.setVisible(locked)
         self._show_passcode(needs_passcode)
         self._reflow()

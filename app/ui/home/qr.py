@@ -11,7 +11,7 @@ from app.ui.theme import QR_DARK, QR_LIGHT, fill_rounded
 
 _MARGIN_MODULES = 2
 _LEAST_PX = 196
-_MOST_PX = 264
+MOST_PX = 264
 
 
 class QrCode(QWidget):
@@ -21,9 +21,14 @@ class QrCode(QWidget):
         super().__init__(parent)
         self.setAccessibleName("QR code of the invite link")
         self._rows = [bytes(row) for row in segno.make(text, error="m", micro=False).matrix]
+        self.module_px = 0
+        self.set_most_px(MOST_PX)
+
+    def set_most_px(self, most_px: int) -> None:
+        """Be no larger than this, as long as a module keeps two pixels."""
         count = len(self._rows) + 2 * _MARGIN_MODULES
         # A module of whole pixels scans best; a long link gets a larger card, not smaller ones.
-        self.module_px = max(2, min(_MOST_PX // count, max(3, _LEAST_PX // count)))
+        self.module_px = max(2, min(most_px // count, max(3, -(-_LEAST_PX // count))))
         side_px = max(_LEAST_PX, count * self.module_px)
         self.setFixedSize(side_px, side_px)
 

@@ -322,6 +322,10 @@ class VideoTile(QAbstractButton):
         side = avatar_diameter_px(box.width(), box.height())
         disc = QRectF(0, 0, side, side)
         disc.moveCenter(box.center())
+        # In a low tile the name would lie over the initial.
+        above_name = box.bottom() - MARGIN_PX - PILL_HEIGHT_PX - 4
+        if disc.bottom() > above_name:
+            disc.moveBottom(max(above_name, side))
         paint_avatar(painter, disc, self.person.identity, self.person.name)
         if self._frozen:
             fill_rounded(painter, box, Radius.TILE, color("veil"))

@@ -130,7 +130,7 @@ class Dialog(QWidget):
         height = layout.heightForWidth(width) if layout is not None else -1
         if height < 0:
             height = self.card.sizeHint().height()
-        height = min(max(height, self.card.minimumHeight()), host.height() - 24)
+        height = min(max(height, self.card.minimumHeight()), host.height() - 8)
         self.card.setGeometry(
             (host.width() - width) // 2, (host.height() - height) // 2, width, height
         )

@@ -146,3 +146,32 @@ def test_at_another_livekit_server_the_address_alone_is_handed_on(open_window: O
     assert field.text() == "wss://meet.example:443"
     assert token not in field.text()
     assert window.desktop.recents.items == []
+
+
+def test_without_a_passcode_the_dialog_says_what_to_type_instead(open_window: Open) -> None:
+    window = open_window()
+    invitation = Invitation("Garden club", LINK, "192.168.1.20:7880", hosted_here=True)
+    InviteDialog(window.desktop.window.pages, invitation).open_()
+    window.settle()
+
+    help_ = window.find("inviteHelp")
+    assert isinstance(help_, QLabel)
+    assert "192.168.1.20:7880/garden-club" in help_.text()
+
+
+def test_in_the_smallest_window_nothing_lies_over_the_code(open_window: Open) -> None:
+    window = open_window()
+    window.desktop.window.setMinimumSize(640, 420)
+    window.desktop.window.resize(640, 420)
+    open_dialog(window, passcode="plum-river-42")
+    code = window.find("inviteQr")
+
+    dialog = window.find("inviteDialog")
+    bottom = code.mapTo(dialog, code.rect().bottomLeft()).y()
+    done = window.find("inviteDone")
+    assert bottom < done.mapTo(dialog, done.rect().topLeft()).y()
+    assert not [
+        label
+        for label in dialog.findChildren(QLabel)
+        if label.text().startswith("Scan") and label.isVisible()
+    ]

@@ -217,6 +217,15 @@ def test_a_passcode_is_asked_for_when_the_door_says_so(open_window: Open) -> Non
     assert spec.passcode == "plum"
 
 
+def test_behind_a_passcode_nobody_is_said_to_be_away(open_window: Open) -> None:
+    window = open_window()
+    window.engine.lookup = RoomLookup("Garden club", "Mia", (), needs_passcode=True)
+    window.desktop.open_link("192.168.1.20/Garden club")
+    window.qtbot.waitUntil(lambda: window.shows("prejoinPasscode"), timeout=30_000)
+
+    assert window.desktop.prejoin_page.who.full_text() == "Hosted by Mia"
+
+
 def test_a_wrong_passcode_comes_back_to_its_field(open_window: Open) -> None:
     window = open_window()
     window.engine.lookup = RoomLookup("Garden club", "Mia", ("Mia",), needs_passcode=True)
