@@ -168,8 +168,8 @@ class Participant(TransportObserver):
                 log.warning("participant does not read its data", participant=self.sid)
                 self._send_back()
             return
-        if label == RELIABLE:
-            self._early.keep(data)
+        if label == RELIABLE and not self._early.keep(data):
+            log.debug("reliable packet dropped", participant=self.sid)
 
     def dismiss(self, action: int, reason: int) -> None:
         """Tell the client to go and close its socket."""

@@ -113,9 +113,19 @@ def test_a_first_announcement_joins_token_and_request() -> None:
 
 def test_early_data_waits_in_order_and_not_without_end() -> None:
     early = EarlyData()
-    early.keep(b"1")
-    early.keep(bytes(EARLY_DATA_BYTES))
-    early.keep(b"2")
+    assert early.keep(b"1")
+    assert not early.keep(bytes(EARLY_DATA_BYTES))
+    assert early.keep(b"2")
     assert early.open() == [b"1", b"2"]
-    early.keep(b"3")
+    assert not early.keep(b"3")
     assert early.open() == []
+
+
+def test_a_file_for_somebody_who_is_still_connecting_waits_whole() -> None:
+    early = EarlyData()
+    packets = [bytes([number]) * 15_100 for number in range(70)]
+
+    for packet in packets:
+        early.keep(packet)
+
+    assert early.open() == packets
