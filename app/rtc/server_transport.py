@@ -35,6 +35,10 @@ log = structlog.get_logger(__name__)
 HANDSHAKE_TIMEOUT_S = 60.0
 PEER_CLOSED = "peer closed"
 _WATCH_INTERVAL_S = 1.0
+# A peer that checked its path this recently keeps the address: clients check every 2-3 s.
+_HOLD_S = 5.0
+# More than any client has candidates; a forger of addresses has no end of them.
+_MAX_ADDRESSES = 64
 # Above this the reader of a lossy channel is too slow for the news to be news.
 _LOSSY_BUFFER_BYTES = 256 << 10
 
@@ -86,6 +90,7 @@ class ServerTransport:
         self._restarts = -1
         self._paths = PathSelector()
         self._path: Path | None = None
+        self._addresses: dict[tuple[int, bytes], Path] = {}
         self._receiver: SrtpReceiver | None = None
         self._is_closed = False
         self._has_failed = False
@@ -161,6 +166,17 @@ class ServerTransport:
 
     # --- what the mux delivers
 
+    def holds(self, path: Path) -> bool:
+        """Whether the peer is alive on this path."""
+        mine, checked_s = self._path, self._paths.last_check_s
+        return (
+            mine is not None
+            and checked_s is not None
+            and not (self._has_failed or self._is_closed)
+            and (mine.mux_socket, mine.key) == (path.mux_socket, path.key)
+            and self._loop.time() - checked_s < _HOLD_S
+        )
+
     def handle_check(self, message: StunMessage, path: Path) -> bool:
         """Answer a binding request and follow the nomination."""
         ufrag = local_ufrag_of(message)
@@ -179,6 +195,8 @@ class ServerTransport:
         if not counts:
             return False
         name = (path.mux_socket.descriptor, path.key)
+        if name not in self._addresses:
+            self._remember(name, path)
         if self._paths.handle_check(
             name,
             nominated=message.use_candidate,
@@ -189,6 +207,17 @@ class ServerTransport:
             self.destination = destination
             self.mux.version += 1
         return True
+
+    def _remember(self, name: tuple[int, bytes], path: Path) -> None:
+        """Count an address; of too many the oldest is given up."""
+        self._addresses[name] = path
+        if len(self._addresses) <= _MAX_ADDRESSES:
+            return
+        mine = self._path
+        selected = (mine.mux_socket.descriptor, mine.key) if mine is not None else None
+        oldest = self._addresses.pop(next(n for n in self._addresses if n != selected))
+        if oldest.mux_socket.peers.get(oldest.key) is self:
+            del oldest.mux_socket.peers[oldest.key]
 
     def handle_dtls(self, datagram: bytes) -> None:
         """Take one DTLS datagram."""

@@ -46,6 +46,9 @@ class MuxPeer(Protocol):
     def handle_check(self, message: StunMessage, path: Path) -> bool:
         """Answer a binding request; False when it was not authentic."""
 
+    def holds(self, path: Path) -> bool:
+        """Whether it is alive on this path, so that nobody else may have the address."""
+
     def handle_dtls(self, datagram: bytes) -> None:
         """Take one DTLS datagram."""
 
@@ -236,5 +239,11 @@ class UdpMux:
             return
         if peer is None:
             self.unknown += 1
-        elif peer.handle_check(message, Path(mux_socket, key)):
+            return
+        path = Path(mux_socket, key)
+        holder = mux_socket.peers.get(key)
+        if holder is not None and holder is not peer and holder.holds(path):
+            # A source address is easily forged: it must not take away another's media.
+            self.unknown += 1
+        elif peer.handle_check(message, path):
             mux_socket.peers[key] = peer

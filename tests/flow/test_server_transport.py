@@ -131,6 +131,47 @@ async def test_an_ice_restart_takes_new_credentials_and_keeps_the_path(scene: Sc
     await peer.close()
 
 
+async def test_nobody_takes_over_the_address_of_a_living_peer(scene: Scene) -> None:
+    peer = MediaPeer()
+    await scene.join(peer)
+    other = ServerTransport(scene.mux, new_certificate(), observer=Observer())
+    mux_socket = scene.mux._sockets[0]
+    key = next(iter(mux_socket.peers))
+
+    # As if another participant had sent a check under this peer's address.
+    peer.check(other.ufrag, other.pwd)
+    peer.check(scene.transport.ufrag, scene.transport.pwd)
+
+    await peer.until(lambda: len(peer.stun_answers) == 2)
+    assert mux_socket.peers == {key: scene.transport}
+    await other.close()
+    await peer.close()
+
+
+async def test_a_peer_has_no_end_of_addresses_and_only_the_latest_are_kept(scene: Scene) -> None:
+    peer = MediaPeer()
+    await scene.join(peer)
+    mux_socket = scene.mux._sockets[0]
+    own = next(iter(mux_socket.peers))
+    senders = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(100)]
+    for sender in senders:
+        sender.bind(("127.0.0.1", 0))
+    mine = peer.sock
+    for sender in senders:
+        peer.sock = sender
+        peer.check(scene.transport.ufrag, scene.transport.pwd, nominate=False)
+    peer.sock = mine
+    before = len(peer.stun_answers)
+    peer.check(scene.transport.ufrag, scene.transport.pwd)
+    await peer.until(partial(_has_more, peer.stun_answers, before))
+
+    assert own in mux_socket.peers
+    assert len(mux_socket.peers) == 64
+    for sender in senders:
+        sender.close()
+    await peer.close()
+
+
 async def test_a_wrong_password_is_not_answered(scene: Scene) -> None:
     peer = MediaPeer()
     peer.server = ("127.0.0.1", scene.mux.port)
