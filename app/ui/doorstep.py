@@ -126,6 +126,7 @@ class Doorstep(QObject):
             locked=lookup.locked,
             known=lookup.known,
             host=lookup.host_name,
+            room=lookup.room,
         )
 
     def _on_lookup_failed(self, visit: int, error: WorldError) -> None:

@@ -87,6 +87,8 @@ class ConnectingPage(QWidget):
         card.body.addSpacing(16)
         self.cancel_button = Button("Cancel", size="small")
         self.cancel_button.setObjectName("connectingCancel")
+        # A second Enter, pressed in haste, must not undo the first.
+        self.cancel_button.takes_enter = False
         self.cancel_button.clicked.connect(self.cancelRequested)
         card.body.addWidget(self.cancel_button, 0, Qt.AlignmentFlag.AlignLeft)
         column.addStretch(1)

@@ -21,6 +21,7 @@ from PySide6.QtWidgets import (
 )
 
 from app.engine.events import DeviceFailed, DeviceInfo, DeviceKind, DevicesChanged
+from app.protocol.ids import slug
 from app.ui.home.destination import Destination, Wishes
 from app.ui.home.page_header import PageHeader
 from app.ui.home.preview import Preview
@@ -125,10 +126,14 @@ class PrejoinPage(QWidget):
         locked: bool,
         known: bool,
         host: str = "",
+        room: str = "",
     ) -> None:
         """Say who is there, as the door told."""
         if not known:
             return
+        if slug(room) == slug(self._destination.room):
+            # As the host wrote it: it may have been typed otherwise.
+            self.room_name.setText(room)
         self.avatars.set_names(people)
         # Behind a passcode the door does not say who is in.
         hidden = needs_passcode and not people and host

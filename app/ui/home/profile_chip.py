@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QRectF, QSize, Qt
-from PySide6.QtGui import QColor, QFontMetrics, QPainter, QPaintEvent
+from PySide6.QtGui import QColor, QFontMetrics, QKeyEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import QAbstractButton, QSizePolicy, QWidget
 
 from app.ui.theme import (
@@ -17,6 +17,7 @@ from app.ui.theme import (
     paint_icon,
     stroke_rounded,
 )
+from app.ui.widgets import pressed_by_enter
 
 _MOST_TEXT_PX = 160
 
@@ -31,6 +32,11 @@ class BandButton(QAbstractButton):
         self.setCursor(Qt.CursorShape.PointingHandCursor)
         self.setAccessibleName(name)
         self.setToolTip(name)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Enter presses, as Space does."""
+        if not pressed_by_enter(self, event):
+            super().keyPressEvent(event)
 
     def paintEvent(self, _event: QPaintEvent) -> None:
         """Paint disc, icon and focus ring."""
@@ -65,6 +71,11 @@ class ProfileChip(QAbstractButton):
     def sizeHint(self) -> QSize:
         """Fit the name."""
         return QSize(42 + self._text_width() + 38, 40)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Enter presses, as Space does."""
+        if not pressed_by_enter(self, event):
+            super().keyPressEvent(event)
 
     def paintEvent(self, _event: QPaintEvent) -> None:
         """Paint pill, avatar, name, pencil."""

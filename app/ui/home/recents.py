@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import date, datetime
 
 from PySide6.QtCore import QEvent, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QFontMetrics, QPainter, QPaintEvent
+from PySide6.QtGui import QFontMetrics, QKeyEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import (
     QAbstractButton,
     QFrame,
@@ -29,7 +29,7 @@ from app.ui.theme import (
     paint_icon,
     stroke_rounded,
 )
-from app.ui.widgets import Button, Card, EmptyState, TextLabel
+from app.ui.widgets import Button, Card, EmptyState, TextLabel, pressed_by_enter
 
 ROW_PX = 54
 
@@ -122,6 +122,11 @@ class RecentRow(QAbstractButton):
         if event.type() in (QEvent.Type.HoverEnter, QEvent.Type.Enter, QEvent.Type.Leave):
             self.update()
         return super().event(event)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Enter presses, as Space does."""
+        if not pressed_by_enter(self, event):
+            super().keyPressEvent(event)
 
     def paintEvent(self, _event: QPaintEvent) -> None:
         """Paint the row."""

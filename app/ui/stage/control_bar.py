@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from PySide6.QtCore import QPoint, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QFontMetricsF, QPainter, QPaintEvent
+from PySide6.QtGui import QFontMetricsF, QKeyEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QToolButton, QWidget
 
 from app.ui.theme import (
@@ -22,7 +22,7 @@ from app.ui.theme import (
     paint_icon,
     stroke_rounded,
 )
-from app.ui.widgets import ControlButton, Hairline, LevelBar, Menu
+from app.ui.widgets import ControlButton, Hairline, LevelBar, Menu, pressed_by_enter
 
 HEIGHT_PX = 76
 COMPACT_HEIGHT_PX = 60
@@ -68,6 +68,11 @@ class ArrowButton(QToolButton):
         self.setToolTip(name)
         self.token = "text2"
         self.danger = False
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Enter presses, as Space does."""
+        if not pressed_by_enter(self, event):
+            super().keyPressEvent(event)
 
     def paintEvent(self, _event: QPaintEvent) -> None:
         """Paint the caret, and a plate of its own when it belongs to Leave."""
@@ -243,6 +248,11 @@ class LeaveButton(QToolButton):
     def sizeHint(self) -> QSize:
         """Fixed."""
         return QSize(100, 48)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Enter presses, as Space does."""
+        if not pressed_by_enter(self, event):
+            super().keyPressEvent(event)
 
     def paintEvent(self, _event: QPaintEvent) -> None:
         """Paint plate, icon and word."""

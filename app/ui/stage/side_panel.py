@@ -16,7 +16,7 @@ from app.ui.theme import (
     paint_icon,
     stroke_rounded,
 )
-from app.ui.widgets import Hairline, IconButton
+from app.ui.widgets import Hairline, IconButton, pressed_by_enter
 
 WIDTH_PX = 344
 
@@ -64,6 +64,11 @@ class PanelTab(QToolButton):
     def minimumSizeHint(self) -> QSize:
         """Never squeezed."""
         return self.sizeHint()
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Enter presses, as Space does."""
+        if not pressed_by_enter(self, event):
+            super().keyPressEvent(event)
 
     def paintEvent(self, _event: QPaintEvent) -> None:
         """Paint the tab."""

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 _LEAVER_STAYS_MS = 400
 _ANIMATE_BELOW = 17
+DOTS_PX = 8
 
 
 class Stage(QWidget):
@@ -272,7 +273,10 @@ class Stage(QWidget):
         return [*self._tiles.values(), *floating]
 
     def _capacity(self) -> int:
-        return page_capacity(self.width(), self.height(), self._spacing)
+        capacity = page_capacity(self.width(), self.height(), self._spacing)
+        if len(self._slots.order) > capacity:
+            capacity = page_capacity(self.width(), self.height() - DOTS_PX, self._spacing)
+        return capacity
 
     def _relayout(self, *, animate: bool = False) -> None:
         order = self._slots.order
@@ -306,8 +310,9 @@ class Stage(QWidget):
         self._page = min(self._page, self._pages - 1)
         shown = order[self._page * capacity : (self._page + 1) * capacity]
         keep = self._columns if self._columns_for == len(shown) else 0
+        height = self.height() - (DOTS_PX if self._pages > 1 else 0)
         boxes, self._columns = arrange(
-            len(shown), self.width(), self.height(), self._spacing, keep_columns=keep
+            len(shown), self.width(), height, self._spacing, keep_columns=keep
         )
         self._columns_for = len(shown)
         return shown, boxes

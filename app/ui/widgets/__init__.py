@@ -20,7 +20,7 @@ All of them follow a theme change by themselves. What there is:
 """
 
 from app.ui.widgets.avatars import Avatar, AvatarRow
-from app.ui.widgets.buttons import Button, ControlButton, IconButton
+from app.ui.widgets.buttons import Button, ControlButton, IconButton, pressed_by_enter
 from app.ui.widgets.cards import Card, EmptyState, Inset
 from app.ui.widgets.dialogs import Dialog, ask
 from app.ui.widgets.fields import ComboBox, Switch, TextField
@@ -59,4 +59,5 @@ __all__ = [
     "ToastArea",
     "app_icon",
     "ask",
+    "pressed_by_enter",
 ]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QSize, Qt
-from PySide6.QtGui import QIcon
-from PySide6.QtWidgets import QPushButton, QSizePolicy, QToolButton, QWidget
+from PySide6.QtGui import QIcon, QKeyEvent
+from PySide6.QtWidgets import QAbstractButton, QPushButton, QSizePolicy, QToolButton, QWidget
 
 from app.ui.theme import TypeStyle, color, font_of, font_px, make_icon, set_property, theme
 
@@ -21,8 +21,22 @@ _GAP_PX = 4
 _HEIGHTS = {"small": 32, "": 40, "large": 48}
 
 
+def pressed_by_enter(button: QAbstractButton, event: QKeyEvent) -> bool:
+    """Press the button that has the focus with Enter too; Qt itself knows Space alone."""
+    if event.key() not in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
+        return False
+    if not event.isAutoRepeat():
+        button.click()
+    return True
+
+
 class Button(QPushButton):
-    """A push button; `tone`: primary, soft, outline, danger, ghost, link or "" (secondary)."""
+    """A push button; `tone`: primary, soft, outline, danger, ghost, link or "" (secondary).
+
+    Unset `takes_enter` where a page comes up under the key that led to it.
+    """
+
+    takes_enter = True
 
     def __init__(
         self,
@@ -57,6 +71,11 @@ class Button(QPushButton):
         """Change the tone."""
         set_property(self, "tone", tone)
         self._refresh_icon()
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Enter presses, as Space does."""
+        if not (self.takes_enter and pressed_by_enter(self, event)):
+            super().keyPressEvent(event)
 
     def _refresh_icon(self) -> None:
         if self._icon_name:
@@ -100,6 +119,11 @@ class IconButton(QToolButton):
         """Show another icon, in another token's colour if given."""
         self._icon_name, self._token = icon, token or self._token
         self._refresh_icon()
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Enter presses, as Space does."""
+        if not pressed_by_enter(self, event):
+            super().keyPressEvent(event)
 
     def _refresh_icon(self) -> None:
         ink = color(self._token)
@@ -151,6 +175,11 @@ class ControlButton(QToolButton):
             self.setToolButtonStyle(style.ToolButtonTextUnderIcon)
             self.setFixedHeight(56)
             self.setMinimumWidth(64)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Enter presses, as Space does."""
+        if not pressed_by_enter(self, event):
+            super().keyPressEvent(event)
 
     def _refresh_icon(self) -> None:
         token = {

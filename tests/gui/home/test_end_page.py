@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QLabel, QPushButton
 from pytestqt.qtbot import QtBot
@@ -59,6 +60,17 @@ def test_connecting_checks_off_the_stages(open_window: Open) -> None:
     assert [line.state for line in lines.values()] == ["done", "now", "waiting"]
     window.post(JoinProgressed(JoinStage.SIGNED_IN))
     assert [line.state for line in lines.values()] == ["done", "done", "now"]
+
+
+def test_a_second_enter_in_haste_does_not_cancel_the_first(open_window: Open) -> None:
+    window = at_the_door(open_window)
+    window.click("prejoinJoin")
+    window.wait_for_page("connectingPage")
+
+    window.qtbot.keyClick(window.find("connectingCancel"), Qt.Key.Key_Return)
+    window.settle()
+
+    assert not [one for one in window.engine.asked if one[0] == "cancel_join"]
 
 
 def test_cancelling_goes_back_to_the_door(open_window: Open) -> None:

@@ -226,6 +226,15 @@ def test_behind_a_passcode_nobody_is_said_to_be_away(open_window: Open) -> None:
     assert window.desktop.prejoin_page.who.full_text() == "Hosted by Mia"
 
 
+def test_a_name_typed_by_hand_is_shown_as_the_host_wrote_it(open_window: Open) -> None:
+    window = open_window()
+    window.engine.lookup = RoomLookup("Garden club", "Mia", ("Mia",))
+    window.desktop.open_link("192.168.1.20/garden-club")
+
+    page = window.desktop.prejoin_page
+    window.qtbot.waitUntil(lambda: page.room_name.text() == "Garden club", timeout=30_000)
+
+
 def test_a_wrong_passcode_comes_back_to_its_field(open_window: Open) -> None:
     window = open_window()
     window.engine.lookup = RoomLookup("Garden club", "Mia", ("Mia",), needs_passcode=True)

@@ -256,6 +256,16 @@ def test_more_people_than_fit_turn_pages_and_only_the_shown_have_slots(
     assert stage.shown == first
 
 
+def test_the_dots_do_not_lie_on_the_tiles(make_meeting: MakeMeeting) -> None:
+    meeting = make_meeting(12, width=640, height=420)
+    page = meeting.page
+    lowest = max(sum(geometry(meeting, f"tile_{identity}")[1::2]) for identity in page.stage.shown)
+
+    assert page.stage.pages == (0, 2)
+    # The widget is 16 px high, its dots 6 px in the middle.
+    assert lowest <= geometry(meeting, "pageDots")[1] + 5
+
+
 def test_a_dot_leads_to_its_page(make_meeting: MakeMeeting) -> None:
     meeting = make_meeting(30, width=900, height=600)
     dots = meeting.find("pageDots")

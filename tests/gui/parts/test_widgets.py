@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from PySide6.QtCore import QPoint, Qt
+from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QWidget
 from pytestqt.qtbot import QtBot
 
@@ -46,6 +47,22 @@ def host(qtbot: QtBot, qapp: QApplication) -> QWidget:
 def settle() -> None:
     for _ in range(6):
         QApplication.processEvents()
+
+
+def test_enter_presses_the_button_that_has_the_focus(host: QWidget) -> None:
+    pressed: list[str] = []
+    buttons = {
+        "push": Button("Rejoin", parent=host),
+        "icon": IconButton("x", "Close", parent=host),
+        "control": ControlButton("chat", "Chat", parent=host),
+    }
+    for name, button in buttons.items():
+        button.clicked.connect(lambda _=False, name=name: pressed.append(name))
+        button.show()
+        QTest.keyClick(button, Qt.Key.Key_Return)
+        QTest.keyClick(button, Qt.Key.Key_Enter)
+
+    assert pressed == ["push", "push", "icon", "icon", "control", "control"]
 
 
 @pytest.mark.parametrize(("size", "height"), [("small", 32), ("", 40), ("large", 48)])
