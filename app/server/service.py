@@ -92,6 +92,8 @@ class SfuService:
                 logger=http_logger(),
                 handle_signals=False,
                 shutdown_timeout=DRAIN_S,
+                # A compressed body would be inflated before anybody has looked at its size.
+                auto_decompress=False,
                 max_line_size=MAX_REQUEST_LINE_BYTES,
                 max_field_size=MAX_REQUEST_LINE_BYTES,
             )

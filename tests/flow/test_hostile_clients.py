@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+import zlib
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -208,3 +209,14 @@ async def test_more_than_an_update_may_set_cannot_be_brought_along(service: SfuS
         async with RawSignal(service.url, token("mallory"), join):
             pass
     assert refused.value.status == 400
+
+
+async def test_a_compressed_body_is_not_inflated(service: SfuService) -> None:
+    bomb = zlib.compress(bytes(50_000_000))
+    async with aiohttp.request(
+        "POST",
+        f"{web_url(service)}/lanai/v1/join",
+        data=bomb,
+        headers={"Content-Encoding": "deflate"},
+    ) as response:
+        assert response.status == 400

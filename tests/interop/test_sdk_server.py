@@ -99,12 +99,15 @@ async def test_the_server_api_wants_the_grant_and_answers_in_json_too(
     url = f"{server.http_url}/twirp/livekit.RoomService"
     stranger = {"Authorization": f"Bearer {token_for('x')}"}
     host = {"Authorization": f"Bearer {token_for('x', room_create=True)}"}
+    other = token_for("x", room="other", room_create=True)
+    elsewhere = {"Authorization": f"Bearer {other}"}
     for headers, method, body, status, code in (
         ({}, "DeleteRoom", {"room": "room"}, 401, "unauthenticated"),
         (stranger, "DeleteRoom", {"room": "room"}, 401, "unauthenticated"),
         (host, "Nothing", {}, 404, "bad_route"),
         (host, "CreateRoom", {"name": "x"}, 501, "unimplemented"),
-        (host, "DeleteRoom", {"room": "other"}, 404, "not_found"),
+        (host, "DeleteRoom", {"room": "other"}, 401, "unauthenticated"),
+        (elsewhere, "DeleteRoom", {"room": "other"}, 404, "not_found"),
     ):
         async with http.post(f"{url}/{method}", json=body, headers=headers) as response:
             assert (response.status, (await response.json())["code"]) == (status, code)
