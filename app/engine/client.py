@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import structlog
 
-from app.engine.events import DeviceKind, Event, VideoKind
+from app.engine.events import DeviceInfo, DeviceKind, Event, VideoKind
 from app.engine.outbox import Outbox
 from app.protocol.invite import Link
 from app.runtime.settings import Settings
@@ -200,6 +200,15 @@ class EngineClient:
     async def refresh_devices(self) -> None:
         """Look which devices exist and post `DevicesChanged`."""
         await self.call(lambda desk: desk.refresh_devices())
+
+    async def report_devices(self, devices: tuple[DeviceInfo, ...]) -> None:
+        """Tell which devices the window system sees, at first and whenever that changes.
+
+        It lends the cameras its names; a change makes the engine look anew, replace a device
+        that was unplugged while used (`DeviceFailed`), take back a chosen one that came again,
+        and post `DevicesChanged`.
+        """
+        await self.call(lambda desk: desk.report_devices(devices))
 
     async def start_preview(self, *, mic: bool, camera: bool) -> None:
         """Open microphone and camera before joining: `LevelChanged`, and the tile with identity "".

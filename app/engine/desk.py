@@ -13,8 +13,8 @@ import structlog
 
 from app.engine import door
 from app.engine.client import GeneratedMedia, JoinSpec, RoomLookup
+from app.engine.devices import Devices
 from app.engine.events import (
-    DeviceFailed,
     DeviceInfo,
     DeviceKind,
     DevicesChanged,
@@ -26,7 +26,6 @@ from app.engine.meeting import Meeting
 from app.engine.outbox import Outbox
 from app.engine.pictures import Pictures
 from app.engine.playback import Playback
-from app.media.devices import MediaDevice, list_audio_devices, list_cameras_fallback
 from app.media.play.mixer import PcmTap
 from app.media.process.processor import AudioProcessor, PassThrough, make_processor
 from app.protocol.invite import Link, LinkKind
@@ -64,9 +63,16 @@ class Desk:
         self._local = LocalMedia(
             outbox.post, processor, generated=generated, show_own=self.pictures.offer_own
         )
-        self._local.microphone_id = settings.microphone_id
-        self._local.camera_id = settings.camera_id
-        self._speaker_id = settings.speaker_id
+        self._devices = Devices(
+            outbox.post,
+            self._local,
+            self._playback,
+            {
+                DeviceKind.MICROPHONE: settings.microphone_id,
+                DeviceKind.CAMERA: settings.camera_id,
+                DeviceKind.SPEAKER: settings.speaker_id,
+            },
+        )
 
     def take_settings(self, settings: Settings) -> None:
         """Go by other choices from now on; devices are chosen through `choose_device`."""
@@ -138,10 +144,14 @@ class Desk:
         """Speaker, microphone and camera: nobody waits for them at the door."""
         if meeting.is_over:
             return
-        self._local.microphone_id = spec.microphone_id or self._local.microphone_id
-        self._local.camera_id = spec.camera_id or self._local.camera_id
-        self._speaker_id = spec.speaker_id or self._speaker_id
-        await self._playback.start(self._speaker_id)
+        for kind, device_id in (
+            (DeviceKind.MICROPHONE, spec.microphone_id),
+            (DeviceKind.CAMERA, spec.camera_id),
+            (DeviceKind.SPEAKER, spec.speaker_id),
+        ):
+            if device_id:
+                self._devices.wish(kind, device_id)
+        await self._playback.start(self._devices.speaker_id)
         try:
             await self._local.enter(meeting, mic=spec.mic_on, camera=spec.camera_on)
         except WorldError as error:
@@ -185,33 +195,19 @@ class Desk:
 
     async def choose_device(self, kind: DeviceKind, device_id: str) -> None:
         """Use another device."""
-        match kind:
-            case DeviceKind.MICROPHONE:
-                await self._local.choose_microphone(device_id)
-            case DeviceKind.CAMERA:
-                await self._local.choose_camera(device_id)
-            case DeviceKind.SPEAKER:
-                self._speaker_id = device_id
-                await self._playback.choose(device_id)
+        await self._devices.choose(kind, device_id)
 
     async def refresh_devices(self) -> None:
         """Post which devices exist."""
         if self._generated is not None:
             self._outbox.post(_GENERATED_DEVICES)
-            return
-        devices = [_device_info(d) for d in await asyncio.to_thread(list_cameras_fallback)]
-        try:
-            sounds = await asyncio.to_thread(list_audio_devices, rescan=True)
-            devices += [_device_info(d) for d in sounds]
-        except WorldError as error:
-            self._outbox.post(DeviceFailed(DeviceKind.SPEAKER, error.reason))
-        wished = {
-            DeviceKind.MICROPHONE: self._local.microphone_id,
-            DeviceKind.SPEAKER: self._speaker_id,
-            DeviceKind.CAMERA: self._local.camera_id,
-        }
-        chosen = {kind: _chosen(devices, kind, device_id) for kind, device_id in wished.items()}
-        self._outbox.post(DevicesChanged(tuple(devices), chosen))
+        else:
+            await self._devices.refresh()
+
+    async def report_devices(self, devices: tuple[DeviceInfo, ...]) -> None:
+        """Take the lists that the interface has from Qt."""
+        if self._generated is None:
+            await self._devices.take_report(devices)
 
     async def start_preview(self, *, mic: bool, camera: bool) -> None:
         """Open microphone and camera before joining."""
@@ -223,7 +219,7 @@ class Desk:
 
     async def play_test_sound(self) -> None:
         """Play a chime."""
-        await self._playback.play_test_sound(self._speaker_id)
+        await self._playback.play_test_sound(self._devices.speaker_id)
 
     # -- chat and files ---------------------------------------------------------------------
 
@@ -281,6 +277,7 @@ class Desk:
         if self._meeting is not None:
             await self._meeting.leave()
         await self._owner.close()
+        await self._devices.aclose()
         await self._local.aclose()
         await self._playback.aclose()
         self.pictures.close()
@@ -291,21 +288,3 @@ def _processor(settings: Settings, generated: GeneratedMedia | None) -> AudioPro
     if generated is not None or not settings.echo_cancellation:
         return PassThrough()
     return make_processor(gain=settings.gain_control)
-
-
-def _device_info(device: MediaDevice) -> DeviceInfo:
-    return DeviceInfo(
-        kind=DeviceKind(device.kind),
-        id=device.id,
-        name=device.name,
-        os_path=device.os_path,
-        is_default=device.is_default,
-    )
-
-
-def _chosen(devices: list[DeviceInfo], kind: DeviceKind, device_id: str) -> str:
-    there = [device for device in devices if device.kind is kind]
-    if any(device.id == device_id for device in there):
-        return device_id
-    default = next((device.id for device in there if device.is_default), "")
-    return default or (there[0].id if there else "")

@@ -238,11 +238,16 @@ class DevicesChanged(Event):
 
 @dataclass(frozen=True, slots=True)
 class DeviceFailed(Event):
-    """A device could not be opened or went away; the meeting goes on without it."""
+    """A device could not be opened or went away; the meeting goes on without it.
+
+    `device_name` is given when it was unplugged while used, and `replacement` names the device
+    that took its place.
+    """
 
     kind: DeviceKind
     reason: Reason
     device_name: str = ""
+    replacement: str = ""
 
 
 @dataclass(frozen=True, slots=True)

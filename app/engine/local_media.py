@@ -9,17 +9,26 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
 from typing import Protocol
 
 import structlog
 
 from app.engine.client import GeneratedMedia
-from app.engine.events import DeviceFailed, DeviceKind, Event, LevelChanged, LocalMediaChanged
+from app.engine.events import (
+    DeviceFailed,
+    DeviceInfo,
+    DeviceKind,
+    Event,
+    LevelChanged,
+    LocalMediaChanged,
+)
 from app.media.capture.camera import CameraCapture
 from app.media.capture.generated import GeneratedTone, GeneratedVideo
 from app.media.capture.microphone import MicrophoneInput
-from app.media.devices import list_cameras_fallback
+from app.media.devices import MediaDevice, list_cameras_fallback
 from app.media.frames import Pcm, Picture
 from app.media.process.levels import level_unit
 from app.media.process.processor import AudioProcessor
@@ -33,6 +42,8 @@ _LEVEL_PERIOD_S = 1 / 15
 
 PcmSink = Callable[[Pcm], None]
 PictureSink = Callable[[Picture, int], None]
+ListCameras = Callable[[], Sequence[MediaDevice | DeviceInfo]]
+OnLost = Callable[[DeviceKind, WorldError], Awaitable[None]]
 
 
 class Capture(Protocol):
@@ -76,6 +87,9 @@ class LocalMedia:
         self._camera_lock = asyncio.Lock()
         self._microphone: Capture | None = None
         self._camera: Capture | None = None
+        # A device that was replaced may still say that it failed: its number is out of date.
+        self._microphone_number = 0
+        self._camera_number = 0
         self._level_at_s = 0.0
         self._is_previewing = False
         self._outlet: Outlet | None = None
@@ -83,10 +97,19 @@ class LocalMedia:
         self.picture_sink: PictureSink | None = None
         self.microphone_id = ""
         self.camera_id = ""
+        self.list_cameras: ListCameras = lambda: list_cameras_fallback()
+        """Which cameras there are; called on a worker thread."""
+        self.on_lost: OnLost = self.give_up
+        """What happens when an open device has stopped."""
         self.mic_on = False
         self.camera_on = False
         self._is_held = False
         self._mic_before_hold = False
+
+    @property
+    def has_microphone(self) -> bool:
+        """Whether a microphone is open, muted or not."""
+        return self._microphone is not None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -167,6 +190,21 @@ class LocalMedia:
         if self.camera_on:
             await self._close_camera_locked()
             await self.set_camera(True)
+
+    @asynccontextmanager
+    async def microphone_aside(self, *, interrupt: bool) -> AsyncIterator[bool]:
+        """Keep the microphone from being opened meanwhile; with `interrupt` close it as long.
+
+        Gives whether none is open. Afterwards `microphone_id` decides which one is opened.
+        """
+        was_open = False
+        async with self._mic_lock:
+            if interrupt and self._microphone is not None:
+                was_open = True
+                await self._close_microphone()
+            yield self._microphone is None
+        if was_open:
+            await self._reopen_microphone()
 
     async def close_devices(self) -> None:
         """Close both, after what is being opened now."""
@@ -249,8 +287,12 @@ class LocalMedia:
     def _make_microphone(self) -> Capture:
         if self._generated is not None:
             return GeneratedTone(self._generated.tone_hz, self._on_pcm)
+        self._microphone_number += 1
         return MicrophoneInput(
-            self.microphone_id or None, self._on_pcm, self._processor, self._on_microphone_failed
+            self.microphone_id or None,
+            self._on_pcm,
+            self._processor,
+            partial(self._on_microphone_failed, self._microphone_number),
         )
 
     def _make_camera(self) -> Capture:
@@ -258,19 +300,20 @@ class LocalMedia:
             made = self._generated
             size = (made.width, made.height)
             return GeneratedVideo(made.colour, self._on_picture, size, made.fps)
-        cameras = list_cameras_fallback()
+        cameras = self.list_cameras()
         chosen = next((c for c in cameras if c.id == self.camera_id), None)
         default = next((c for c in cameras if c.is_default), None)
         source = chosen or default
         if source is None and not self.camera_id:
             raise WorldError(Reason.DEVICE_GONE, detail="no camera")
         path = source.os_path if source is not None else self.camera_id
+        self._camera_number += 1
         return CameraCapture(
-            path,
+            int(path) if path.isdecimal() else path,
             self._on_picture,
             width=CAMERA_SIZE[0],
             height=CAMERA_SIZE[1],
-            on_failed=self._on_camera_failed,
+            on_failed=partial(self._on_camera_failed, self._camera_number),
         )
 
     async def _open(self, device: Capture, kind: DeviceKind) -> Capture | None:
@@ -315,11 +358,11 @@ class LocalMedia:
             sink(picture, ts_rtp)
         self._show_own(picture, ts_rtp)
 
-    def _on_microphone_failed(self, error: WorldError) -> None:
-        self._soon(lambda: self._handle_lost(DeviceKind.MICROPHONE, error))
+    def _on_microphone_failed(self, number: int, error: WorldError) -> None:
+        self._soon(lambda: self._handle_lost(DeviceKind.MICROPHONE, number, error))
 
-    def _on_camera_failed(self, error: WorldError) -> None:
-        self._soon(lambda: self._handle_lost(DeviceKind.CAMERA, error))
+    def _on_camera_failed(self, number: int, error: WorldError) -> None:
+        self._soon(lambda: self._handle_lost(DeviceKind.CAMERA, number, error))
 
     def _soon(self, callback: Callable[[], None]) -> None:
         try:
@@ -328,11 +371,18 @@ class LocalMedia:
             # The engine has ended; so will this thread, any moment.
             return
 
-    def _handle_lost(self, kind: DeviceKind, error: WorldError) -> None:
-        self._post(DeviceFailed(kind, error.reason))
-        spawn(self._after_loss(kind), name="device lost", owner=self._owner)
+    def _handle_lost(self, kind: DeviceKind, number: int, error: WorldError) -> None:
+        newest = self._camera_number if kind is DeviceKind.CAMERA else self._microphone_number
+        if number == newest:
+            spawn(self._after_loss(kind, error), name="device lost", owner=self._owner)
 
-    async def _after_loss(self, kind: DeviceKind) -> None:
+    async def _after_loss(self, kind: DeviceKind, error: WorldError) -> None:
+        await self.on_lost(kind, error)
+
+    async def give_up(self, kind: DeviceKind, error: WorldError | None = None) -> None:
+        """Close a device that does not work any more, and say so when there is an `error`."""
+        if error is not None:
+            self._post(DeviceFailed(kind, error.reason))
         if kind is DeviceKind.CAMERA:
             await self.set_camera(False)
             return

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 
 import numpy as np
 import structlog
@@ -13,7 +14,7 @@ from app.engine.track import RemoteAudioTrack
 from app.media.decode.audio import AudioReceiveStream
 from app.media.frames import SAMPLE_RATE_HZ, Pcm
 from app.media.play.mixer import ClipSource, Mixer, PcmTap
-from app.media.play.speaker import NullOutput, Output, open_output
+from app.media.play.speaker import NullOutput, Output, SpeakerOutput, open_output
 from app.media.process.processor import AudioProcessor
 from app.runtime.errors import WorldError
 from app.runtime.tasks import TaskOwner, spawn
@@ -44,6 +45,13 @@ class Playback:
         self._device_id = ""
         self._voices: dict[RemoteAudioTrack, AudioReceiveStream] = {}
         self._users = 0
+        self.on_lost: Callable[[WorldError], Awaitable[None]] = self._after_loss
+        """What happens when the open speaker has stopped."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether somebody listens, or would if there were a speaker."""
+        return self._output is not None
 
     async def start(self, device_id: str) -> None:
         """Open the speaker; a missing one is told, and the mix goes on unheard."""
@@ -67,6 +75,24 @@ class Playback:
             if self._output is not None:
                 await self._close()
                 await self._open()
+
+    @asynccontextmanager
+    async def speaker_aside(self, *, interrupt: bool) -> AsyncIterator[bool]:
+        """Keep the speaker from being opened meanwhile; with `interrupt` close it as long.
+
+        Gives whether none is open. `use` decides which one is opened afterwards.
+        """
+        async with self._lock:
+            was_open = interrupt and self._output is not None
+            if was_open:
+                await self._close()
+            yield not isinstance(self._output, SpeakerOutput)
+            if was_open:
+                await self._open()
+
+    def use(self, device_id: str) -> None:
+        """Open this speaker the next time that one is opened."""
+        self._device_id = device_id
 
     def add_voice(self, track: RemoteAudioTrack) -> None:
         """Let somebody be heard."""
@@ -147,9 +173,15 @@ class Playback:
         self._loop.call_soon_threadsafe(self._handle_failed, error)
 
     def _handle_failed(self, error: WorldError) -> None:
+        spawn(self._tell_lost(error), name="reopen", owner=self._owner)
+
+    async def _tell_lost(self, error: WorldError) -> None:
+        await self.on_lost(error)
+
+    async def _after_loss(self, error: WorldError) -> None:
         self._post(DeviceFailed(DeviceKind.SPEAKER, error.reason))
         # Perhaps another default has taken its place; if none has, the mix goes on unheard.
-        spawn(self.choose(""), name="reopen", owner=self._owner)
+        await self.choose("")
 
 
 def _chime() -> Pcm:

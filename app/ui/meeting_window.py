@@ -233,6 +233,8 @@ class MeetingPage(QWidget):
                 self.control_bar.mic.level.set_level(level if self._mic_on else 0.0)
             case DevicesChanged():
                 self.device_menus.handle(event)
+            case DeviceFailed(kind=kind, device_name=name, replacement=other) if other:
+                self.notices.tell_device_replaced(kind, name, other)
             case DeviceFailed(kind=kind, reason=reason, device_name=name):
                 self._on_device_failed(kind, reason, name)
             case LocalMediaChanged(mic_on=mic_on, camera_on=camera_on):

@@ -135,6 +135,12 @@ class Notices(QObject):
             f"device_{kind.value}", _DEVICES[kind], text, tone="warn", stays=True
         )
 
+    def tell_device_replaced(self, kind: DeviceKind, name: str, other: str) -> None:
+        """A device was unplugged and another one goes on in its place."""
+        text = typeset(f"{name} was unplugged. Using {other}.")
+        self._toasts.show_toast(f"device_{kind.value}", _DEVICES[kind], text, tone="info")
+        self.announce(text)
+
     def stop(self) -> None:
         """The meeting is over: what waits is not told any more."""
         self._timer.stop()

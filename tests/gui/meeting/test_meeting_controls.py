@@ -82,6 +82,16 @@ def test_an_unplugged_device_is_named(meeting: Meeting) -> None:
     assert "HD webcam was unplugged." in toast.accessibleName()
 
 
+def test_a_device_that_another_one_replaces_is_told_and_is_no_problem(meeting: Meeting) -> None:
+    meeting.post(
+        DeviceFailed(DeviceKind.CAMERA, Reason.DEVICE_GONE, "HD webcam", "Document camera")
+    )
+
+    words = meeting.find("toast_device_camera").accessibleName()
+    assert "HD webcam was unplugged. Using Document camera." in words
+    assert not meeting.page._problems
+
+
 def test_a_computer_without_devices_is_told_once_and_in_words_for_a_meeting(
     meeting: Meeting,
 ) -> None:

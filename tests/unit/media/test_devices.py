@@ -5,7 +5,7 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
-from app.media import devices
+from app.media.capture import camera as capture
 from app.media.devices import MediaDevice, list_cameras_fallback
 
 
@@ -20,7 +20,8 @@ def enumerated(monkeypatch: pytest.MonkeyPatch) -> list[SimpleNamespace]:
     module = ModuleType("cv2_enumerate_cameras")
     module.enumerate_cameras = lambda: known  # type: ignore[attr-defined]  # a made-up module
     monkeypatch.setitem(sys.modules, "cv2_enumerate_cameras", module)
-    monkeypatch.setattr(devices.sys, "platform", "win32")
+    monkeypatch.setattr(capture, "load_opencv", lambda: module)
+    monkeypatch.setattr(sys, "platform", "win32")
     return known
 
 
@@ -47,6 +48,6 @@ def test_a_number_without_its_back_end_gets_it(enumerated: list[SimpleNamespace]
 
 def test_without_the_list_there_are_no_cameras(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cv2_enumerate_cameras", None)
-    monkeypatch.setattr(devices.sys, "platform", "darwin")
+    monkeypatch.setattr(sys, "platform", "darwin")
 
     assert list_cameras_fallback() == []
