@@ -354,6 +354,10 @@ class MeetingPage(QWidget):
 
     def send_files(self, paths: Sequence[Path], to: str = "") -> None:
         """Send files to one person, or to everybody."""
+        if paths and not self.roster.others:
+            # It would count as sent, and nobody would ever have it.
+            self.notices.tell_nobody_receives()
+            return
         if paths:
             self._last_folder = paths[-1].parent
             self.open_panel("files")

@@ -138,7 +138,8 @@ def meta_text(transfer: Transfer, meter: RateMeter, now_s: float, clock: str = "
             if rate_bps >= 1:
                 parts.append(f"{size_label(round(rate_bps))}/s")
             left_s = meter.time_left_s(transfer.size_bytes - transfer.done_bytes, now_s)
-            if left_s is not None:
+            # With a name before it the line has no room for the time too.
+            if left_s is not None and not transfer.peer_name:
                 parts.append(time_left_label(left_s))
         case TransferState.DONE:
             if transfer.outgoing:

@@ -122,6 +122,12 @@ class Notices(QObject):
         text = failure_text(reason, "")
         self._toasts.show_toast("file_refused", name, text, tone="danger", stays=True)
 
+    def tell_nobody_receives(self) -> None:
+        """A file for an empty meeting."""
+        title, text = "Nobody else is here yet", "Send the file again when somebody has joined."
+        self._toasts.show_toast("file_refused", title, text, tone="warn")
+        self.announce(f"{title}. {text}")
+
     def tell_device_failed(self, kind: DeviceKind, reason: Reason, name: str) -> None:
         """A device is missing, busy, or was unplugged."""
         if reason is Reason.DEVICE_GONE and not name:

@@ -276,6 +276,18 @@ def test_a_transfer_shows_progress_and_can_be_cancelled(meeting: Meeting) -> Non
     assert not meeting.is_shown("transfer_t1")
 
 
+def test_a_file_for_an_empty_meeting_is_not_said_to_be_sent(
+    make_meeting: MakeMeeting, tmp_path: Path
+) -> None:
+    meeting = make_meeting(1)
+    file = tmp_path / "notes.txt"
+    file.write_text("hi")
+    meeting.page.send_files([file])
+
+    assert meeting.engine.calls("send_file") == []
+    assert meeting.page.toasts.titles() == ["Nobody else is here yet"]
+
+
 def test_only_sections_with_files_take_room(meeting: Meeting) -> None:
     meeting.page.open_panel("files")
     meeting.post(TransferChanged(replace(CUT, state=TransferState.DONE)))

@@ -85,6 +85,8 @@ def test_a_running_row_tells_amount_rate_and_time() -> None:
     running = replace(CUT, done_bytes=312 * MB)
 
     assert meta_text(running, meter, 3.0) == "312 of 504 MB · 41 MB/s · 5 s left"
+    received = replace(running, outgoing=False, peer_name="Kai")
+    assert meta_text(received, meter, 3.0) == "From Kai · 312 of 504 MB · 41 MB/s"
 
 
 def test_a_row_says_from_whom_and_when() -> None:
