@@ -220,3 +220,23 @@ async def test_a_compressed_body_is_not_inflated(service: SfuService) -> None:
         headers={"Content-Encoding": "deflate"},
     ) as response:
         assert response.status == 400
+
+
+async def test_a_track_without_a_codec_in_common_is_one_line_however_often_it_is_offered(
+    service: SfuService,
+) -> None:
+    sdp = (
+        "v=0\r\no=- 1 2 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\na=ice-ufrag:abcd\r\n"
+        f"a=ice-pwd:{'p' * 24}\r\na=fingerprint:sha-256 {':'.join(['AA'] * 32)}\r\n"
+        "m=video 9 UDP/TLS/RTP/SAVPF 96\r\na=mid:0\r\na=sendonly\r\na=msid:- c1\r\n"
+        "a=rtpmap:96 AV9/90000\r\n"
+    )
+    with capture_logs() as lines:
+        async with raw(service, "mallory") as mallory:
+            track = rtc.AddTrackRequest(cid="c1", type=models.TrackType.VIDEO)
+            await mallory.send(add_track=track)
+            for _ in range(20):
+                await mallory.send(offer=rtc.SessionDescription(type="offer", sdp=sdp))
+                await mallory.receive("answer")
+    said = [line["event"] for line in lines if line["log_level"] == "warning"]
+    assert said == ["no codec in common for a track"]

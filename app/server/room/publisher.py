@@ -48,6 +48,7 @@ class Publisher:
         self._events = events
         self._answers: dict[str, UplinkAnswer] = {}
         self._unmatched: dict[str, MediaSection] = {}
+        self._unfit: set[str] = set()
         self.publications: dict[str, Publication] = {}
 
     def find_pending(self, cid: str) -> Publication | None:
@@ -99,6 +100,7 @@ class Publisher:
     def end(self, publication: Publication) -> None:
         """End a publication: its section is free, its media stops."""
         self.publications.pop(publication.sid, None)
+        self._unfit.discard(publication.sid)
         if publication.uptrack is not None:
             publication.uptrack.close()
             self._media.remove_uplink(publication.mid)
@@ -151,7 +153,9 @@ class Publisher:
         accepted = self._answers.get(section.mid) if section.mid in self._unmatched else None
         codec = accepted.codec if accepted is not None else choose_codec(section, wanted)
         if codec is None:
-            log.warning("no codec in common for a track", track=publication.sid)
+            if publication.sid not in self._unfit:
+                self._unfit.add(publication.sid)
+                log.warning("no codec in common for a track", track=publication.sid)
             return
         self._unmatched.pop(section.mid, None)
         rtx = section.rtx_for(codec.payload_type)

@@ -72,6 +72,7 @@ class Subscriber:
         self._downlinks: dict[str, _Downlink] = {}
         self._settings: dict[str, TrackSettings] = {}
         self._had: set[str] = set()
+        self._unfit: set[str] = set()
         self._timing = _Timing()
         self._is_closed = False
 
@@ -90,6 +91,7 @@ class Subscriber:
         self.unsubscribe(track_sid)
         self._settings.pop(track_sid, None)
         self._had.discard(track_sid)
+        self._unfit.discard(track_sid)
 
     def subscribe(self, publication: Publication) -> None:
         """Deliver this track from the next answer on. Idempotent."""
@@ -145,7 +147,7 @@ class Subscriber:
             publication = downlink.publication
             mapping = section_mapping(section, publication.info.mime_type) if section else None
             if mapping is None:
-                log.warning("a subscriber cannot take a track's codec", track=track_sid)
+                self._refuse_codec(track_sid)
                 continue
             answers[mid] = DownlinkAnswer(
                 track_sid=track_sid,
@@ -159,6 +161,12 @@ class Subscriber:
             )
             self._connect(downlink, wanted, answers[mid])
         return answers
+
+    def _refuse_codec(self, track_sid: str) -> None:
+        """Say so once: every offer comes here again."""
+        if track_sid not in self._unfit:
+            self._unfit.add(track_sid)
+            log.warning("a subscriber cannot take a track's codec", track=track_sid)
 
     def after_answer(self) -> None:
         """Ask again when the offer that was just answered could not hold everything."""
