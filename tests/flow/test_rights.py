@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -29,7 +30,7 @@ async def service() -> AsyncIterator[SfuService]:
             port=0,
             rtc_port=0,
             door=True,
-            rooms=(HostedRoom("room", passcode="1234"),),
+            rooms=(HostedRoom("room", passcode="1234"), HostedRoom("small", max_people=2)),
         )
     )
     await service.start()
@@ -193,8 +194,27 @@ async def test_the_same_identity_many_times_at_once_leaves_one(service: SfuServi
         assert leave.reason == models.DisconnectReason.DUPLICATE_IDENTITY
     await clients[-1].round_trip()
     for one in clients:
-        await one.__aexit__(None, None, None)
+        await one.close()
     await eventually(lambda: not room_of(service).participants)
     mux = service._mux
     assert mux is not None
     await eventually(lambda: not mux._peers_by_ufrag)
+
+
+async def test_a_room_takes_no_more_than_it_may_however_many_come_at_once(
+    service: SfuService,
+) -> None:
+    crowd = [client(service, f"p{number}", room="small") for number in range(12)]
+
+    async def enter(one: RawSignal) -> bool:
+        try:
+            await one.__aenter__()
+        except (aiohttp.WSServerHandshakeError, AssertionError):
+            return False
+        return True
+
+    entered = await asyncio.gather(*(enter(one) for one in crowd))
+    assert sum(entered) == 2
+    assert len(room_of(service, "small").participants) == 2
+    for one in crowd:
+        await one.close()

@@ -53,9 +53,14 @@ class RawSignal:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        assert self._session is not None
-        await self.socket.close()
-        await self._session.close()
+        await self.close()
+
+    async def close(self) -> None:
+        """Close whatever is open."""
+        if self._socket is not None:
+            await self._socket.close()
+        if self._session is not None:
+            await self._session.close()
 
     async def send(self, **variant: Any) -> None:
         """Send one request, named as in `SignalRequest`."""

@@ -196,6 +196,12 @@ class SignalSocket:
                 leave_response(rtc.LeaveRequest.RECONNECT, models.DisconnectReason.SERVER_SHUTDOWN)
             )
             return
+        if self._is_full(claims):
+            # The last place went to somebody while this socket was being opened.
+            connection.send(
+                leave_response(rtc.LeaveRequest.DISCONNECT, models.DisconnectReason.JOIN_FAILURE)
+            )
+            return
         room = self._rooms.get_or_create(claims.video.room)
         participant = room.join(claims, join, connection)
         pace = _Pace(participant)
