@@ -103,7 +103,8 @@ class Devices:
         if before is None:
             await self.refresh()
             return
-        if _sounds(before) != _sounds(reported):
+        # The first sound devices change nothing for what is open: it was opened without Qt.
+        if _sounds(before) and _sounds(before) != _sounds(reported):
             self._sound_changed = True
         if not self._settling:
             # One plug is several reports, and PortAudio sees it a moment later than Qt.

@@ -27,6 +27,7 @@ from PySide6.QtWidgets import QApplication, QWidget
 
 from app.engine.client import EngineClient, GeneratedMedia, JoinSpec
 from app.engine.events import (
+    DeviceInfo,
     DeviceKind,
     DevicesChanged,
     EndCause,
@@ -40,6 +41,7 @@ from app.runtime.errors import Reason, WorldError
 from app.runtime.paths import Paths
 from app.runtime.settings import Recents, SettingsStore
 from app.ui.bridge import Bridge
+from app.ui.capture.device_watch import DeviceWatch
 from app.ui.collector import Collector
 from app.ui.doorstep import Doorstep, log_refusal
 from app.ui.home.connecting_page import ConnectingPage
@@ -97,6 +99,7 @@ class Desktop(QObject):
         *,
         engine: EngineClient | None = None,
         bridge: Bridge | None = None,
+        device_watch: DeviceWatch | None = None,
     ) -> None:
         super().__init__()
         self.options = options
@@ -120,6 +123,9 @@ class Desktop(QObject):
         self._network_timer = QTimer(self)
         self._network_timer.setInterval(NETWORK_LOOK_MS)
         self._network_timer.timeout.connect(self._look_at_network)
+        self._device_watch = device_watch
+        if device_watch is not None:
+            device_watch.changed.connect(self._on_devices)
         self.bridge.eventPosted.connect(self._on_event)
         self.bridge.commandFailed.connect(self._on_command_failed)
         self.window.closeRequested.connect(self.request_quit)
@@ -154,10 +160,20 @@ class Desktop(QObject):
     def _on_engine_ready(self, _stats: object) -> None:
         # Everything heavy is imported now; later collections need not look at it again.
         self._collector.settle()
+        if self._device_watch is not None:
+            self._device_watch.start()
+
+    def _on_devices(self, devices: tuple[DeviceInfo, ...]) -> None:
+        """Qt's lists have changed: what the engine makes of them comes as `DevicesChanged`."""
+        self.bridge.run(
+            self.engine.report_devices(devices), on_error=log_refusal, name="device report"
+        )
 
     async def aclose(self) -> None:
         """Leave, end the engine and the server, close the window."""
         self._network_timer.stop()
+        if self._device_watch is not None:
+            await asyncio.to_thread(self._device_watch.stop)
         self.doorstep.leave(to_join=True)
         self._drop_meeting_page()
         await self.bridge.aclose()
@@ -611,7 +627,7 @@ def run_desktop(options: DesktopOptions) -> int:
 
 
 async def _run(options: DesktopOptions, instance: SingleInstance) -> int:
-    desktop = Desktop(options)
+    desktop = Desktop(options, device_watch=DeviceWatch())
     instance.messageReceived.connect(desktop.take_message)
     _quit_on_signals(desktop)
     desktop.show()
