@@ -110,6 +110,7 @@ class PrejoinPage(QWidget):
         self.who.setText("You're hosting this meeting" if hosting else destination.address)
         self.who.setText(typeset(self.who.full_text()))
         self.join_button.setText("Start meeting" if hosting else "Join now")
+        self._hint_end.setText("to start" if hosting else "to join")
         self.name_field.setText(wishes.name)
         self.passcode_field.clear()
         self._show_passcode(False)
@@ -243,11 +244,14 @@ class PrejoinPage(QWidget):
         self.meter = SegmentMeter()
         self.meter.setObjectName("prejoinLevel")
         row.addWidget(self.meter, 1)
+        # Takes the room when there is no meter, so that the button keeps its size.
+        row.addStretch(0)
         line = Hairline(vertical=True)
         line.setFixedHeight(32)
         row.addWidget(line)
         self.test_button = Button("Test speakers", "speaker-high", size="small")
         self.test_button.setObjectName("prejoinTestSpeaker")
+        self.test_button.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
         self.test_button.clicked.connect(self.testSoundRequested)
         row.addWidget(self.test_button)
         card.body.addLayout(row)
@@ -342,7 +346,8 @@ class PrejoinPage(QWidget):
         key.setProperty("role", "key")
         key.setFixedHeight(20)
         row.addWidget(key)
-        row.addWidget(TextLabel("to join", TypeStyle.CAPTION, "text2"))
+        self._hint_end = TextLabel("to join", TypeStyle.CAPTION, "text2")
+        row.addWidget(self._hint_end)
         row.addStretch(1)
         return hint
 

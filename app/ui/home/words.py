@@ -309,7 +309,7 @@ class Facts:
         values = {
             "room": self.room or "the meeting",
             "host": host,
-            "host_possessive": f"{self.host}'s" if self.host else "the host's",
+            "host_possessive": f"{self.host}\u2019s" if self.host else "the host's",
             "address": self.address or "this address",
             "time": spoken_duration(self.duration_s),
             "files": self._files(),

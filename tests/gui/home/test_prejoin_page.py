@@ -311,3 +311,14 @@ def test_in_a_small_window_join_is_on_screen_even_with_a_passcode(open_window: O
     assert top + height <= 600
     field = window.find("prejoinPasscode")
     assert isinstance(field, QLineEdit)
+
+
+def test_without_a_microphone_the_test_button_keeps_its_size(open_window: Open) -> None:
+    window = open_window()
+    window.click("startHostButton")
+    window.wait_for_page("prejoinPage")
+    window.post(DeviceFailed(DeviceKind.MICROPHONE, Reason.DEVICE_GONE))
+
+    assert not window.shows("prejoinLevel")
+    button = window.find("prejoinTestSpeaker")
+    assert button.width() == button.sizeHint().width()

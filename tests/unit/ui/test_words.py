@@ -139,3 +139,8 @@ def test_quotation_marks_and_dashes_are_typographic() -> None:
     assert typeset('"Garden club" isn\'t - here') == (
         "\u201cGarden club\u201d isn\u2019t \u2013 here"
     )
+
+
+def test_a_host_owns_a_computer_with_a_real_apostrophe() -> None:
+    text = Facts("Tea", host="Mia").fill(ENDINGS[EndCause.HOST_STOPPED].text)
+    assert "Mia\u2019s computer" in text
