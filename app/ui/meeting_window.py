@@ -531,7 +531,7 @@ class MeetingPage(QWidget):
     def _focus_region(self, step: int) -> None:
         regions: list[tuple[QWidget, QWidget]] = [
             (self.top_bar, self.top_bar.invite),
-            (self.stage, self.stage),
+            (self.stage, self.stage.first_control),
             (self.control_bar, self.control_bar.mic.button),
         ]
         if self._panel_open:

@@ -483,6 +483,11 @@ class Stage(QWidget):
             self._clock.set_refresh_rate(screen.refreshRate())
         self._relayout()
 
+    @property
+    def first_control(self) -> QWidget:
+        """Where the keyboard enters: the first tile, which shows that it has the focus."""
+        return self._tiles.get(self._shown[0], self) if self._shown else self
+
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Arrows move among tiles, Page Up and Down among pages."""
         steps = {

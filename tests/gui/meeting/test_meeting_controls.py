@@ -256,7 +256,7 @@ def test_f6_jumps_from_region_to_region(meeting: Meeting) -> None:
         assert focused is not None
         seen.append(focused.objectName())
 
-    assert seen == ["panelTabPeople", "controlMic", "topInvite", "stage"]
+    assert seen == ["panelTabPeople", "controlMic", "topInvite", "tile_noa-1"]
 
 
 def test_f6_reaches_the_banner_first_while_reconnecting(meeting: Meeting) -> None:
