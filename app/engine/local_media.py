@@ -181,8 +181,9 @@ class LocalMedia:
         async with self._mic_lock:
             was_open = self._microphone is not None
             await self._close_microphone()
-        if was_open:
-            await self._reopen_microphone()
+            is_lost = was_open and not await self._ensure_microphone()
+        if is_lost and self.mic_on:
+            await self.set_microphone(False)
 
     async def choose_camera(self, device_id: str) -> None:
         """Use another camera, at once when one is open."""
@@ -203,8 +204,10 @@ class LocalMedia:
                 was_open = True
                 await self._close_microphone()
             yield self._microphone is None
-        if was_open:
-            await self._reopen_microphone()
+            # Still under the lock: whoever closes all devices now must find it.
+            is_lost = was_open and not await self._ensure_microphone()
+        if is_lost and self.mic_on:
+            await self.set_microphone(False)
 
     async def close_devices(self) -> None:
         """Close both, after what is being opened now."""
@@ -262,12 +265,6 @@ class LocalMedia:
                 self._tell()
 
     # -- devices ----------------------------------------------------------------------------
-
-    async def _reopen_microphone(self) -> None:
-        async with self._mic_lock:
-            is_open = await self._ensure_microphone()
-        if not is_open and self.mic_on:
-            await self.set_microphone(False)
 
     async def _ensure_microphone(self) -> bool:
         if self._microphone is None:
