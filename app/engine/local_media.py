@@ -188,9 +188,13 @@ class LocalMedia:
     async def choose_camera(self, device_id: str) -> None:
         """Use another camera, at once when one is open."""
         self.camera_id = device_id
-        if self.camera_on:
-            await self._close_camera_locked()
-            await self.set_camera(True)
+        async with self._camera_lock:
+            if not self.camera_on:
+                return
+            await self._close_camera()
+            is_lost = not await self._ensure_camera()
+        if is_lost:
+            await self.set_camera(False)
 
     @asynccontextmanager
     async def microphone_aside(self, *, interrupt: bool) -> AsyncIterator[bool]:
@@ -332,10 +336,6 @@ class LocalMedia:
         device, self._camera = self._camera, None
         if device is not None:
             await asyncio.to_thread(device.close)
-
-    async def _close_camera_locked(self) -> None:
-        async with self._camera_lock:
-            await self._close_camera()
 
     # -- media threads ----------------------------------------------------------------------
 
