@@ -25,7 +25,7 @@ BENCHMARKS: dict[str, list[str]] = {
     "start": ["tests/bench/start_times.py"],
     "window": ["-m", "tests.bench.ui.window_nine"],
     "paint": ["-m", "tests.bench.ui.paint_nine"],
-    "media": ["tests/bench/media/costs.py"],
+    "media": ["-m", "tests.bench.media.costs"],
 }
 DEADLINE_S = 600
 

@@ -1,4 +1,4 @@
-"""What media costs: run it alone, `python tests/bench/media/costs.py [NAME ...]`.
+"""What media costs: run it alone, `python -m tests.bench.media.costs [NAME ...]`.
 
 Prints one JSON object. Costs are CPU milliseconds of the thread that does the work, the median
 of several rounds; `nine_tiles` is the CPU of the whole process for nine 720p streams through the
