@@ -9,17 +9,21 @@ from __future__ import annotations
 import json
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
 import structlog
 
-from app.runtime.paths import Paths, write_atomically
+from app.runtime.paths import Paths
+from app.runtime.saver import save_now
 
 log = structlog.get_logger(__name__)
 
 _MAX_RECENTS = 20
+
+# How a file gets to the disk: at once (`save_now`), or behind the caller (`Saver.save`).
+Save = Callable[[Path, bytes], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,18 +61,16 @@ class Settings:
 class SettingsStore:
     """The settings file; belongs to the thread that made it (the Qt thread)."""
 
-    def __init__(self, paths: Paths) -> None:
+    def __init__(self, paths: Paths, save: Save = save_now) -> None:
         self.paths = paths
+        self._save = save
         self._unknown: dict[str, object] = {}
         self.current = self._load()
 
     def update(self, **changes: str | bool | int) -> Settings:
         """Apply `changes` and save; an unwritable disk is logged, the choice still counts."""
         self.current = replace(self.current, **changes)  # type: ignore[arg-type]  # names and types are the caller's
-        try:
-            write_atomically(self.paths.settings_file, self._to_toml().encode())
-        except OSError as error:
-            log.warning("settings not saved", error=type(error).__name__)
+        self._save(self.paths.settings_file, self._to_toml().encode())
         return self.current
 
     def _load(self) -> Settings:
@@ -113,20 +115,21 @@ class Recents:
 
     path: Path
     items: list[Recent] = field(default_factory=list)
+    save: Save = save_now
 
     @classmethod
-    def load(cls, path: Path) -> Recents:
+    def load(cls, path: Path, save: Save = save_now) -> Recents:
         """Read the file; what cannot be read is forgotten."""
         try:
             raw = json.loads(path.read_text("utf-8"))
         except FileNotFoundError:
-            return cls(path)
+            return cls(path, save=save)
         except (OSError, ValueError) as error:
             log.warning("recents unreadable", error=type(error).__name__)
-            return cls(path)
+            return cls(path, save=save)
         entries = raw if isinstance(raw, list) else []
         items = [item for item in map(_recent_from, entries) if item is not None]
-        return cls(path, items[:_MAX_RECENTS])
+        return cls(path, items[:_MAX_RECENTS], save)
 
     def add(self, recent: Recent) -> None:
         """Put `recent` first; an older entry for the same meeting goes."""
@@ -142,10 +145,7 @@ class Recents:
 
     def _save(self) -> None:
         data = json.dumps([asdict(item) for item in self.items], indent=1).encode()
-        try:
-            write_atomically(self.path, data)
-        except OSError as error:
-            log.warning("recents not saved", error=type(error).__name__)
+        self.save(self.path, data)
 
 
 def _recent_from(raw: object) -> Recent | None:

@@ -39,6 +39,7 @@ from app.engine.events import (
 )
 from app.runtime.errors import Reason, WorldError
 from app.runtime.paths import Paths
+from app.runtime.saver import Saver
 from app.runtime.settings import Recents, SettingsStore
 from app.ui.bridge import Bridge
 from app.ui.capture.device_watch import DeviceWatch
@@ -103,8 +104,9 @@ class Desktop(QObject):
     ) -> None:
         super().__init__()
         self.options = options
-        self.settings = SettingsStore(options.paths)
-        self.recents = Recents.load(options.paths.recents_file)
+        self.saver = Saver()
+        self.settings = SettingsStore(options.paths, self.saver.save)
+        self.recents = Recents.load(options.paths.recents_file, self.saver.save)
         self._apply_theme()
         self.engine = engine or EngineClient(self.settings.current, generated=options.generated)
         self.bridge = bridge or Bridge(self.engine, self)
@@ -180,6 +182,7 @@ class Desktop(QObject):
         await self.engine.aclose()
         await self.hosting.stop()
         self._collector.stop()
+        await asyncio.to_thread(self.saver.flush)
         self.window.close_for_good()
         self.closed.set()
 

@@ -91,6 +91,7 @@ def test_joining_shows_the_meeting_and_names_the_window(open_window: Open) -> No
 
     assert window.desktop.window.windowTitle() == "Garden club \u2013 Lanai"
     assert [one.room for one in window.desktop.recents.items] == ["Garden club"]
+    window.desktop.saver.flush()
     text = window.desktop.options.paths.recents_file.read_text("utf-8")
     assert "token" not in text
     assert "192.168.1.24:7880" in text

@@ -93,6 +93,7 @@ def test_hosting_joins_with_the_servers_own_token_over_loopback(
     assert (spec.server_url, spec.token) == ("ws://127.0.0.1:7880", "secret-token")
     (recent,) = window.desktop.recents.items
     assert recent.hosted_here
+    window.desktop.saver.flush()
     text = window.desktop.options.paths.recents_file.read_text("utf-8")
     assert "secret" not in text
 
