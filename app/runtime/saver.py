@@ -9,6 +9,7 @@ for this run.
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import structlog
@@ -16,6 +17,9 @@ import structlog
 from app.runtime.paths import write_atomically
 
 log = structlog.get_logger(__name__)
+
+# How a file gets to the disk: at once (`save_now`), or behind the caller (`Saver.save`).
+Save = Callable[[Path, bytes], None]
 
 
 def save_now(path: Path, data: bytes) -> None:

@@ -9,21 +9,18 @@ from __future__ import annotations
 import json
 import os
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
 import structlog
 
 from app.runtime.paths import Paths
-from app.runtime.saver import save_now
+from app.runtime.saver import Save, save_now
 
 log = structlog.get_logger(__name__)
 
 _MAX_RECENTS = 20
-
-# How a file gets to the disk: at once (`save_now`), or behind the caller (`Saver.save`).
-Save = Callable[[Path, bytes], None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,7 +113,7 @@ class Desktop(QObject):
         self._collector = Collector(self)
         self.hosting = Hosting(self.settings, options.paths, use_keyring=options.use_keyring)
         self.meeting_page: MeetingPage | None = None
-        self.window = MainWindow(options.paths.config / "window.json")
+        self.window = MainWindow(options.paths.config / "window.json", self.saver.save)
         self.closed = asyncio.Event()
         self._destination = Destination()
         self._wishes = Wishes("")
@@ -182,8 +182,8 @@ class Desktop(QObject):
         await self.engine.aclose()
         await self.hosting.stop()
         self._collector.stop()
-        await asyncio.to_thread(self.saver.flush)
         self.window.close_for_good()
+        await asyncio.to_thread(self.saver.flush)
         self.closed.set()
 
     def request_quit(self) -> None:

@@ -6,15 +6,12 @@ import json
 from pathlib import Path
 from typing import TypeGuard
 
-import structlog
 from PySide6.QtCore import QEvent, QRect, Signal
 from PySide6.QtGui import QCloseEvent, QGuiApplication
 from PySide6.QtWidgets import QMainWindow, QStackedWidget, QWidget
 
-from app.runtime.paths import write_atomically
+from app.runtime.saver import Save, save_now
 from app.ui.widgets import app_icon
-
-log = structlog.get_logger(__name__)
 
 DEFAULT_SIZE = (1280, 800)
 MINIMUM_SIZE = (640, 420)
@@ -32,8 +29,9 @@ class MainWindow(QMainWindow):
     firstPainted = Signal()
     closeRequested = Signal()
 
-    def __init__(self, geometry_file: Path) -> None:
+    def __init__(self, geometry_file: Path, save: Save = save_now) -> None:
         super().__init__()
+        self._save = save
         self.setObjectName("mainWindow")
         self._geometry_file = geometry_file
         self.painted = False
@@ -121,10 +119,7 @@ class MainWindow(QMainWindow):
             box = self.geometry()
         name = self.screen().name()
         saved = {**self._saved(), "last": name, name: [box.x(), box.y(), box.width(), box.height()]}
-        try:
-            write_atomically(self._geometry_file, json.dumps(saved).encode())
-        except OSError as error:
-            log.info("window place not saved", error=type(error).__name__)
+        self._save(self._geometry_file, json.dumps(saved).encode())
 
 
 def _is_rect(entry: object) -> TypeGuard[list[int]]:
