@@ -182,8 +182,8 @@ class Desktop(QObject):
         await self.engine.aclose()
         await self.hosting.stop()
         self._collector.stop()
+        # What the saver still writes is waited for by the interpreter, not by this thread.
         self.window.close_for_good()
-        await asyncio.to_thread(self.saver.flush)
         self.closed.set()
 
     def request_quit(self) -> None:
