@@ -113,7 +113,7 @@ class Desktop(QObject):
         self._collector = Collector(self)
         self.hosting = Hosting(self.settings, options.paths, use_keyring=options.use_keyring)
         self.meeting_page: MeetingPage | None = None
-        self.window = MainWindow(options.paths.config / "window.json", self.saver.save)
+        self.window = MainWindow(options.paths.config / "window.json")
         self.closed = asyncio.Event()
         self._destination = Destination()
         self._wishes = Wishes("")
@@ -182,7 +182,7 @@ class Desktop(QObject):
         await self.engine.aclose()
         await self.hosting.stop()
         self._collector.stop()
-        # What the saver still writes is waited for by the interpreter, not by this thread.
+        await asyncio.to_thread(self.saver.flush)
         self.window.close_for_good()
         self.closed.set()
 

@@ -10,7 +10,7 @@ from PySide6.QtCore import QEvent, QRect, Signal
 from PySide6.QtGui import QCloseEvent, QGuiApplication
 from PySide6.QtWidgets import QMainWindow, QStackedWidget, QWidget
 
-from app.runtime.saver import Save, save_now
+from app.runtime.saver import save_now
 from app.ui.widgets import app_icon
 
 DEFAULT_SIZE = (1280, 800)
@@ -29,9 +29,8 @@ class MainWindow(QMainWindow):
     firstPainted = Signal()
     closeRequested = Signal()
 
-    def __init__(self, geometry_file: Path, save: Save = save_now) -> None:
+    def __init__(self, geometry_file: Path) -> None:
         super().__init__()
-        self._save = save
         self.setObjectName("mainWindow")
         self._geometry_file = geometry_file
         self.painted = False
@@ -119,7 +118,8 @@ class MainWindow(QMainWindow):
             box = self.geometry()
         name = self.screen().name()
         saved = {**self._saved(), "last": name, name: [box.x(), box.y(), box.width(), box.height()]}
-        self._save(self._geometry_file, json.dumps(saved).encode())
+        # The window is closing: nothing waits for this thread, and nothing may be written later.
+        save_now(self._geometry_file, json.dumps(saved).encode())
 
 
 def _is_rect(entry: object) -> TypeGuard[list[int]]:
