@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -232,18 +232,46 @@ class EngineClient:
         return await self.call(lambda desk: desk.send_chat(text))
 
     async def send_file(self, path: Path, to: tuple[str, ...] = ()) -> str:
-        """Start to send a file to `to` (identities) or everybody; returns the transfer's id.
+        """Start to send a file or a folder (one drop) to `to` (identities) or everybody.
 
-        Raises FILE_GONE when it cannot be read now; later trouble arrives as `TransferChanged`.
+        Returns the transfer's id. Raises FILE_GONE when it cannot be read now, TOO_LARGE for a
+        folder of too many files; later trouble arrives as `TransferChanged`.
         """
         return await self.call(lambda desk: desk.send_file(path, to))
 
+    async def send_files(self, paths: Sequence[Path], to: tuple[str, ...] = ()) -> tuple[str, ...]:
+        """Start to send several, each a transfer of its own; returns their ids in order."""
+        return await self.call(lambda desk: desk.send_files(tuple(paths), to))
+
     async def cancel_transfer(self, transfer_id: str) -> None:
-        """Stop a transfer in either direction; a half-received file is deleted."""
+        """Stop a transfer in either direction, there too; a half-received file is deleted."""
         await self.call(lambda desk: desk.cancel_transfer(transfer_id))
 
+    async def pause_transfer(self, transfer_id: str) -> None:
+        """Hold a transfer in either direction; the other side is told.
+
+        DENIED when it cannot pause: what an official SDK sends comes all the same.
+        """
+        await self.call(lambda desk: desk.pause_transfer(transfer_id))
+
+    async def resume_transfer(self, transfer_id: str) -> None:
+        """Go on with a transfer that this side has paused."""
+        await self.call(lambda desk: desk.resume_transfer(transfer_id))
+
+    async def accept_transfer(self, transfer_id: str) -> None:
+        """Take what was offered (state OFFERED, incoming)."""
+        await self.call(lambda desk: desk.accept_transfer(transfer_id))
+
+    async def decline_transfer(self, transfer_id: str) -> None:
+        """Refuse what was offered; the sender is told."""
+        await self.call(lambda desk: desk.decline_transfer(transfer_id))
+
     async def retry_transfer(self, transfer_id: str) -> None:
-        """Send a failed or cancelled file again, under the same id."""
+        """Try a failed, cancelled or declined transfer again, under the same id.
+
+        Between Lanai apps it goes on where it stopped. One that came in is asked for again, if
+        its sender can (`resumable`).
+        """
         await self.call(lambda desk: desk.retry_transfer(transfer_id))
 
     async def set_name(self, name: str) -> None:

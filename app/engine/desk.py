@@ -231,10 +231,30 @@ class Desk:
         """Send a file."""
         return await self._here.send_file(path, to)
 
+    async def send_files(self, paths: tuple[Path, ...], to: tuple[str, ...]) -> tuple[str, ...]:
+        """Send files and folders."""
+        return tuple([await self._here.send_file(path, to) for path in paths])
+
     async def cancel_transfer(self, transfer_id: str) -> None:
         """Stop a transfer."""
         if self._meeting is not None:
             await self._meeting.transfers.cancel(transfer_id)
+
+    async def pause_transfer(self, transfer_id: str) -> None:
+        """Hold a transfer."""
+        await self._here.transfers.pause(transfer_id)
+
+    async def resume_transfer(self, transfer_id: str) -> None:
+        """Go on with it."""
+        await self._here.transfers.resume(transfer_id)
+
+    async def accept_transfer(self, transfer_id: str) -> None:
+        """Take what was offered."""
+        await self._here.transfers.accept(transfer_id)
+
+    async def decline_transfer(self, transfer_id: str) -> None:
+        """Refuse it."""
+        await self._here.transfers.decline(transfer_id)
 
     async def retry_transfer(self, transfer_id: str) -> None:
         """Send a file again."""

@@ -46,12 +46,24 @@ class DeviceKind(StrEnum):
 
 
 class TransferState(StrEnum):
-    """Where a file transfer stands."""
+    """Where a file transfer stands.
 
+    OFFERED waits for an answer: of this person when it comes in, of the others when it goes
+    out. PAUSED goes on where it stopped. DECLINED ends like CANCELLED, by the receiver's word.
+    """
+
+    OFFERED = "offered"
     RUNNING = "running"
+    PAUSED = "paused"
     DONE = "done"
     FAILED = "failed"
     CANCELLED = "cancelled"
+    DECLINED = "declined"
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more happens unless somebody asks for it."""
+        return self not in (TransferState.OFFERED, TransferState.RUNNING, TransferState.PAUSED)
 
 
 class JoinStage(StrEnum):
@@ -102,7 +114,13 @@ class DeviceInfo:
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """A file on its way, either direction. Sizes in bytes, `rate_bps` in bytes per second."""
+    """A drop (a file, or a folder as one) on its way. Sizes in bytes, `rate_bps` in bytes/s.
+
+    `files` counts what a folder holds and is 1 for a file; `path` is the folder then. `to` is
+    whom an outgoing one was meant for (empty: everybody), `receivers` how many of them take
+    part and `received` how many have it whole. `paused_by_me` says who may resume; `resumable`,
+    that a retry goes on where it stopped.
+    """
 
     id: str
     file_name: str
@@ -116,6 +134,14 @@ class Transfer:
     sha256: str = ""
     error: Reason | None = None
     started_at_ms: int = 0
+    peer_identity: str = ""
+    to: tuple[str, ...] = ()
+    is_folder: bool = False
+    files: int = 1
+    paused_by_me: bool = False
+    resumable: bool = False
+    receivers: int = 0
+    received: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -132,6 +132,8 @@ class _Running:
             sha256=self.sha256,
             error=self.error,
             started_at_ms=self.started_at_ms,
+            peer_identity=self.identity,
+            to=self.to,
         )
 
 
@@ -210,6 +212,22 @@ class Transfers:
         transfer.size_bytes = await asyncio.to_thread(_readable_size, transfer.source)
         transfer.is_cancelled = False
         self._start_sending(transfer)
+
+    async def pause(self, transfer_id: str) -> None:
+        """Hold a transfer."""
+        raise NotImplementedError("pausing a transfer")
+
+    async def resume(self, transfer_id: str) -> None:
+        """Go on with a transfer that was paused here."""
+        raise NotImplementedError("pausing a transfer")
+
+    async def accept(self, transfer_id: str) -> None:
+        """Take what was offered."""
+        raise NotImplementedError("asking before accepting a transfer")
+
+    async def decline(self, transfer_id: str) -> None:
+        """Refuse what was offered."""
+        raise NotImplementedError("asking before accepting a transfer")
 
     def handle_connection_lost(self) -> None:
         """Fail what is being sent: its readers are gone, though the writes would go on.

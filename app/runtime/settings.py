@@ -28,7 +28,8 @@ class Settings:
     """One snapshot of every choice; empty device ids mean the system's default.
 
     `theme` is "system", "dark" or "light". `host_port` and `host_rtc_port` are where hosting
-    starts to look for a free pair.
+    starts to look for a free pair. `ask_before_accepting` holds every file back until this
+    person takes it; `max_receive_mb` (powers of ten) bounds one drop.
     """
 
     name: str = ""
@@ -43,6 +44,8 @@ class Settings:
     noise_suppression: bool = True
     gain_control: bool = False
     downloads_folder: str = ""
+    ask_before_accepting: bool = False
+    max_receive_mb: int = 5000
     host_port: int = 7880
     host_rtc_port: int = 7882
     host_on_network: bool = True

@@ -148,8 +148,15 @@ def meta_text(transfer: Transfer, meter: RateMeter, now_s: float, clock: str = "
                 parts = [f"From {transfer.peer_name}", size] if transfer.peer_name else [size]
             if clock:
                 parts.append(clock)
+        case TransferState.OFFERED:
+            who = transfer.peer_name or "others"
+            parts = [f"Waiting for {who}" if transfer.outgoing else f"From {who}", size]
+        case TransferState.PAUSED:
+            parts = ["Paused", progress_label(transfer.done_bytes, transfer.size_bytes)]
         case TransferState.CANCELLED:
             parts = ["Cancelled", size]
+        case TransferState.DECLINED:
+            parts = ["Declined", size]
         case TransferState.FAILED:
             parts = [failure_text(transfer.error, transfer.peer_name)]
     return " · ".join(parts)
