@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import structlog
 
@@ -13,6 +14,7 @@ from app.host.keys import KeyPair, load_or_make_keys
 from app.host.network import LOOPBACK, is_pair_free, lan_address, port_pairs
 from app.host.process import Ready, ServerProcess, ServerState
 from app.host.tokens import INVITE_TTL_S, host_token, invitation
+from app.protocol.ids import slug
 from app.protocol.invite import Link, LinkKind, build_invite
 from app.runtime.errors import Reason, WorldError
 from app.runtime.paths import Paths
@@ -66,6 +68,7 @@ class HostedServer:
         self._process: ServerProcess | None = None
         self._keys: KeyPair | None = None
         self._room: HostedRoom | None = None
+        self._state_file: Path | None = None
 
     @property
     def room(self) -> HostedRoom | None:
@@ -88,19 +91,37 @@ class HostedServer:
         return self._keys is not None and self._keys.in_keyring
 
     async def start(
-        self, room_name: str, host_name: str, passcode: str = "", *, lan: bool = True
+        self,
+        room_name: str,
+        host_name: str,
+        passcode: str = "",
+        *,
+        lan: bool = True,
+        lobby: bool = False,
+        locked: bool = False,
     ) -> HostedRoom:
         """Start the server with one room; PORT_TAKEN, SERVER_DIED, TIMEOUT.
 
-        `lan` binds this computer's network address beside loopback.
+        `lan` binds this computer's network address beside loopback. Guests wait in the `lobby`
+        for the host; `locked` lets nobody new in. What the host changes later, the server keeps
+        in a file, for the case that it has to be started again.
         """
-        return await asyncio.to_thread(self._start, room_name, host_name, passcode, lan)
+        room: dict[str, object] = {
+            "name": room_name,
+            "passcode": passcode,
+            "host_name": host_name,
+            "lobby": lobby,
+            "locked": locked,
+        }
+        return await asyncio.to_thread(self._start, room_name, host_name, passcode, room, lan)
 
     async def stop(self) -> None:
         """Ask the server to drain and exit."""
         process, self._process, self._room = self._process, None, None
         if process is not None:
             await asyncio.to_thread(process.stop)
+        if self._state_file is not None:
+            await asyncio.to_thread(self._state_file.unlink, missing_ok=True)
 
     def renew_invite(self) -> HostedRoom:
         """Sign a new invitation; the old one stays good until it expires."""
@@ -109,18 +130,28 @@ class HostedServer:
         self._room = self._with_invite(self._room, self._keys)
         return self._room
 
-    def _start(self, room_name: str, host_name: str, passcode: str, lan: bool) -> HostedRoom:
+    def _start(
+        self,
+        room_name: str,
+        host_name: str,
+        passcode: str,
+        room: dict[str, object],
+        lan: bool,
+    ) -> HostedRoom:
         if self._process is not None:
             raise RuntimeError("already hosting")
         keys = load_or_make_keys(self._paths, use_keyring=self._use_keyring)
         network = lan_address() if lan else None
         addresses = [LOOPBACK, *([network] if network else [])]
-        room = {"name": room_name, "passcode": passcode, "host_name": host_name}
+        # What is left from an app that crashed is another meeting's.
+        self._state_file = self._paths.config / f"hosted-{slug(room_name)}.json"
+        self._state_file.unlink(missing_ok=True)
         config: dict[str, object] = {
             "bind": addresses,
             "keys": {keys.api_key: keys.api_secret},
             "door": True,
             "rooms": [room],
+            "state_file": str(self._state_file),
         }
         ready = self._launch(config, addresses)
         address = f"{network or LOOPBACK}:{ready.port}"

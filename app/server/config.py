@@ -4,11 +4,13 @@ The line of `--config-stdin` (keys left out take the defaults below):
 
     {"bind": ["127.0.0.1"], "port": 7880, "rtc_port": 7882, "keys": {"key": "secret"},
      "webhooks": ["http://…"], "door": true,
-     "rooms": [{"name": "standup", "host_name": "Ada", "passcode": "", "max_people": 0}],
-     "empty_timeout_s": 300, "departure_timeout_s": 20}
+     "rooms": [{"name": "standup", "host_name": "Ada", "passcode": "", "max_people": 0,
+                "lobby": false, "locked": false}],
+     "state_file": "", "empty_timeout_s": 300, "departure_timeout_s": 20}
 
 Port 0 takes any free port; the ready line says which. The first key pair signs what the server
-issues. `rooms` are known to the door before anybody has joined them.
+issues. `rooms` are known to the door before anybody has joined them; what hosts change of them
+is kept in `state_file`, where a server that is started again finds it.
 """
 
 from __future__ import annotations
@@ -29,6 +31,8 @@ class HostedRoom:
     host_name: str = ""
     passcode: str = field(default="", repr=False)
     max_people: int = 0
+    lobby: bool = False
+    locked: bool = False
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,7 @@ class ServerConfig:
     webhooks: tuple[str, ...] = ()
     door: bool = False
     rooms: tuple[HostedRoom, ...] = ()
+    state_file: str = ""
     empty_timeout_s: int = 300
     departure_timeout_s: int = 20
 
@@ -59,6 +64,7 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
     "webhooks": list,
     "door": bool,
     "rooms": list,
+    "state_file": str,
     "empty_timeout_s": int,
     "departure_timeout_s": int,
 }
@@ -101,7 +107,6 @@ def _hosted_room(values: Any) -> HostedRoom:
         raise ProtocolError("a room in the configuration has no name")
     known = {item.name: item.type for item in fields(HostedRoom)}
     for key, value in values.items():
-        wanted = int if known.get(key) == "int" else str
-        if key not in known or not isinstance(value, wanted):
+        if key not in known or type(value).__name__ != known[key]:
             raise ProtocolError(f"room key {key!r} is unknown or has the wrong type")
     return HostedRoom(**values)

@@ -27,6 +27,7 @@ from app.server.api.doorstep import Doorstep
 from app.server.api.http_log import http_logger
 from app.server.api.webhooks import Webhooks
 from app.server.config import ServerConfig
+from app.server.gate.gates import Gates
 from app.server.room.identifiers import fresh_id
 from app.server.room.room import RoomServices
 from app.server.room.rooms import Rooms
@@ -51,6 +52,7 @@ class SfuService:
         self._listeners: list[asyncio.Server] = []
         self._doorstep = Doorstep()
         self._webhooks = Webhooks(config, self._tasks)
+        self._gates = Gates(config, self._tasks) if config.door else None
         self.rooms = Rooms(
             config,
             RoomServices(
@@ -59,6 +61,7 @@ class SfuService:
                 reports=self._webhooks,
                 refresh_token=self._refresh_token,
                 tasks=self._tasks,
+                gates=self._gates,
             ),
         )
 
@@ -85,7 +88,9 @@ class SfuService:
         try:
             self._sockets = _listen(self.config.bind, self.config.port)
             self._mux = UdpMux.open(self.config.bind, self.config.rtc_port)
-            application = build_application(self.config, self.rooms, self._tasks, self._doorstep)
+            application = build_application(
+                self.config, self.rooms, self._gates, self._tasks, self._doorstep
+            )
             self._runner = web.AppRunner(
                 application,
                 access_log=None,
@@ -119,6 +124,8 @@ class SfuService:
         if self._runner is not None:
             await self._runner.cleanup()
         await self._webhooks.close(drain_s=DRAIN_S)
+        if self._gates is not None:
+            await self._gates.close()
         await self._tasks.close()
         if self._mux is not None:
             self._mux.close()

@@ -50,7 +50,14 @@ class Hosting:
         server = HostedServer(self._settings.current, self._paths, use_keyring=self._use_keyring)
         self.server = server
         try:
-            return await server.start(plan.room, name, plan.passcode, lan=plan.on_network)
+            return await server.start(
+                plan.room,
+                name,
+                plan.passcode,
+                lan=plan.on_network,
+                lobby=plan.lobby,
+                locked=plan.locked,
+            )
         except BaseException:
             if self.server is server:
                 self.server = None

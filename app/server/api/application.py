@@ -15,9 +15,11 @@ from app.runtime.tasks import TaskOwner
 from app.server.api.auth import HttpRefusal
 from app.server.api.door import Door
 from app.server.api.doorstep import Doorstep
+from app.server.api.host_door import HostDoor
 from app.server.api.room_service import RoomService
 from app.server.api.signal_socket import SignalSocket
 from app.server.config import ServerConfig
+from app.server.gate.gates import Gates
 from app.server.room.rooms import Rooms
 
 # An uncompressed join request carries an offer of 13 kB and more in the request line.
@@ -75,13 +77,17 @@ async def _not_here(_request: web.Request) -> web.Response:
 
 
 def build_application(
-    config: ServerConfig, rooms: Rooms, tasks: TaskOwner, doorstep: Doorstep
+    config: ServerConfig,
+    rooms: Rooms,
+    gates: Gates | None,
+    tasks: TaskOwner,
+    doorstep: Doorstep,
 ) -> web.Application:
     """Return the routes; the door only where it is wanted."""
     application = web.Application(middlewares=[_answer], client_max_size=MAX_BODY_BYTES)
     application[DOORSTEP] = doorstep
-    signal = SignalSocket(config, rooms, tasks)
-    service = RoomService(config, rooms)
+    signal = SignalSocket(config, rooms, gates, tasks)
+    service = RoomService(config, rooms, gates)
     routes = application.router
     routes.add_get("/", _root)
     routes.add_get("/rtc", _not_here)
@@ -89,8 +95,9 @@ def build_application(
     routes.add_get("/rtc/v1", signal.handle_socket)
     routes.add_get("/rtc/v1/validate", signal.handle_validate)
     routes.add_route("*", "/twirp/livekit.{service}/{method}", service.handle)
-    if config.door:
-        door = Door(config, rooms)
+    if gates is not None:
+        door = Door(config, gates)
         routes.add_get("/lanai/v1/rooms/{room}", door.handle_room)
         routes.add_post("/lanai/v1/join", door.handle_join)
+        routes.add_routes(HostDoor(config, gates, door.refusals).routes())
     return application

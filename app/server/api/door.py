@@ -2,12 +2,15 @@
 
 Plain JSON on the signalling port. A room is entered with an invitation (signed by this
 server, for this room) or, when it has none set, without anything; a passcode is asked for from
-everybody without an invitation. Guessing is slowed down per address. Lobby, lock and the
-host's own door are not built, so `lobby` and `locked` are always false.
+everybody without an invitation. Where there is a lobby guests wait in it, asking again every
+second, until a host has decided; behind a lock nobody new gets in. Hosts and co-hosts (by their
+invitation) pass both. Guessing is slowed down per address. The host's own side of the door is
+`host_door`.
 """
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import json
 import secrets
@@ -20,25 +23,37 @@ from aiohttp import web
 
 from app.protocol.compat import SERVER_COMPAT_VERSION
 from app.protocol.ids import slug
-from app.protocol.token import TokenError, TokenFault, VideoGrant, issue_token, verify_claims
+from app.protocol.token import (
+    Claims,
+    TokenError,
+    TokenFault,
+    issue_token,
+    verify_claims,
+    verify_token,
+)
 from app.runtime.budget import Budget
 from app.server.api.doorstep import address_group
 from app.server.api.refusals import RefusalLimiter
-from app.server.config import HostedRoom, ServerConfig
+from app.server.config import ServerConfig
+from app.server.gate.gate import Gate
+from app.server.gate.gates import Gates
+from app.server.gate.lobby import RETRY_MS, Knock, LobbyFullError, Verdict
+from app.server.gate.standing import ROLE_ATTRIBUTE, ROLES, grant_for
 from app.server.room.room import Room
-from app.server.room.rooms import Rooms
 
 log = structlog.get_logger(__name__)
 
-ROLES = ("guest", "cohost", "host")
 MAX_NAME_CHARS = 128
+# So often may one address be denied by hosts before it has to wait.
+MAX_DENIALS = 3
+DENIAL_WINDOW_S = 60.0
 # Control characters, and those that turn the direction of everything around a name.
 _INVISIBLE = dict.fromkeys(
     [*range(32), *range(127, 160), *range(0x202A, 0x202F), *range(0x2066, 0x206A)]
 )
 
 
-class _Refusal(Exception):  # noqa: N818 - an answer, not a fault
+class DoorRefusal(Exception):  # noqa: N818 - an answer, not a fault
     """Answered with `{error}`; a 401 counts as a wrong guess."""
 
     def __init__(self, status: int, error: str) -> None:
@@ -53,83 +68,124 @@ class _Wish:
     name: str
     passcode: str
     invite: str
-
-
-def grant_for(role: str, room: str) -> VideoGrant:
-    """Return what a role may do in a room."""
-    return VideoGrant(
-        room_join=True,
-        room=room,
-        room_admin=role in ("host", "cohost"),
-        room_create=role == "host",
-        can_update_own_metadata=True,
-    )
+    knock_id: str
+    token: str
 
 
 class Door:
     """Handlers of `/lanai/v1`."""
 
-    def __init__(self, config: ServerConfig, rooms: Rooms) -> None:
+    def __init__(self, config: ServerConfig, gates: Gates) -> None:
         self._config = config
-        self._rooms = rooms
-        self._limiter = RefusalLimiter()
-        self._lines = Budget(rate=1, burst=20)
+        self._gates = gates
+        self._denials = RefusalLimiter(limit=MAX_DENIALS, window_s=DENIAL_WINDOW_S)
+        self.refusals = Refusals()
 
     async def handle_room(self, request: web.Request) -> web.Response:
         """Say what may be known of a room before entering it."""
         try:
-            self._check_rate(request)
+            self.refusals.check_rate(request)
             return self._describe(request.match_info["room"], request.query.get("passcode"))
-        except _Refusal as refusal:
-            return self._refuse(request, refusal)
+        except DoorRefusal as refusal:
+            return self.refusals.answer(request, refusal)
 
     async def handle_join(self, request: web.Request) -> web.Response:
-        """Let somebody in: a token, or the reason why not."""
+        """Let somebody in: a token, a place in the lobby, or the reason why not."""
         try:
-            self._check_rate(request)
+            self.refusals.check_rate(request)
             return self._admit(request, _read_wish(await request.read()))
-        except _Refusal as refusal:
-            return self._refuse(request, refusal)
+        except DoorRefusal as refusal:
+            return self.refusals.answer(request, refusal)
 
     def _describe(self, name: str, passcode: str | None) -> web.Response:
-        hosted, room = self._find(name)
+        gate, room = self._find(name)
         if passcode is not None:
-            _check_passcode(hosted, passcode)
-        may_see = not hosted.passcode or passcode is not None
+            _check_passcode(gate, passcode)
+        may_see = not gate.rules.passcode or passcode is not None
         here = room.participants.values() if room is not None and may_see else ()
         people = [p.info.name for p in here if not p.claims.video.hidden]
         return web.json_response(
             {
-                "name": hosted.name,
-                "host": hosted.host_name,
+                "name": gate.name,
+                "host": gate.host_name,
                 "people": [{"name": person} for person in people],
-                "passcode": bool(hosted.passcode),
-                "lobby": False,
-                "locked": False,
+                "passcode": bool(gate.rules.passcode),
+                "lobby": gate.rules.lobby,
+                "locked": gate.rules.locked,
                 "e2ee": False,
                 "version": SERVER_COMPAT_VERSION,
             }
         )
 
     def _admit(self, request: web.Request, wish: _Wish) -> web.Response:
-        hosted, room = self._find(wish.room)
+        gate, room = self._find(wish.room)
         role = "guest"
         if wish.invite:
-            role = self._role_of_invite(wish.invite, hosted.name)
+            role = self._role_of_invite(wish.invite, gate.name)
         else:
-            _check_passcode(hosted, wish.passcode)
-        if hosted.max_people and room and room.snapshot().num_participants >= hosted.max_people:
-            raise _Refusal(503, "full")
+            _check_passcode(gate, wish.passcode)
+        known = self._identity_of(wish.token, gate)
+        now_s = asyncio.get_running_loop().time()
+        knock = gate.lobby.handle_poll(wish.knock_id, now_s=now_s)
+        if knock is None or knock.verdict is not Verdict.ADMITTED:
+            must_wait = gate.rules.lobby or gate.standing.is_removed(known)
+            if role == "guest" and gate.rules.locked and not gate.standing.is_member(known):
+                raise DoorRefusal(403, "locked")
+            if role == "guest" and must_wait:
+                return self._wait(request, gate, wish, knock, known)
+        if _is_full(gate, room, known):
+            raise DoorRefusal(503, "full")
+        if knock is not None:
+            gate.lobby.remove(knock.id)
+            if knock.verdict is Verdict.WAITING:
+                # The lobby was closed, or a better invitation found, while this one waited.
+                self._gates.knocks_changed(gate)
+        return self._issue(request, gate, knock.name if knock else wish.name, role, known)
+
+    def _wait(
+        self, request: web.Request, gate: Gate, wish: _Wish, knock: Knock | None, known: str
+    ) -> web.Response:
+        """Keep somebody in the lobby; raise the host's answer when it is no."""
+        address = address_group(request.remote or "")
+        clock_s = time.monotonic()
+        if knock is not None and knock.verdict is Verdict.DENIED:
+            gate.lobby.remove(knock.id)
+            self._denials.note_refusal(address, now_s=clock_s)
+            raise DoorRefusal(403, "denied")
+        if knock is None:
+            if self._denials.is_blocked(address, now_s=clock_s):
+                raise DoorRefusal(429, "too_many_tries")
+            now_s = asyncio.get_running_loop().time()
+            knock = Knock(
+                id=secrets.token_urlsafe(12),
+                name=wish.name,
+                address=address,
+                since_s=now_s,
+                seen_s=now_s,
+                identity=known,
+            )
+            try:
+                gate.lobby.add(knock)
+            except LobbyFullError as error:
+                raise DoorRefusal(429, "too_many_wait") from error
+            self._gates.knocks_changed(gate)
+        return web.json_response({"knock_id": knock.id, "retry_ms": RETRY_MS}, status=202)
+
+    def _issue(
+        self, request: web.Request, gate: Gate, name: str, role: str, known: str
+    ) -> web.Response:
+        identity = known or f"{slug(name)}-{secrets.token_hex(3)}"
         api_key, api_secret = self._config.signing_pair
         token = issue_token(
             api_key=api_key,
             api_secret=api_secret,
-            identity=f"{slug(wish.name)}-{secrets.token_hex(3)}",
-            name=wish.name,
+            identity=identity,
+            name=name,
             now_s=time.time(),
-            grant=grant_for(role, hosted.name),
-            attributes={"lanai.role": role},
+            grant=grant_for(role, gate.name),
+            attributes={ROLE_ATTRIBUTE: role},
         )
+        self._gates.note_issued(gate, identity)
         scheme = "wss" if request.secure else "ws"
         return web.json_response(
             {
@@ -139,42 +195,55 @@ class Door:
             }
         )
 
-    def _find(self, name: str) -> tuple[HostedRoom, Room | None]:
-        hosted = self._hosted(name)
-        room = self._rooms.find(hosted.name if hosted is not None else name)
-        if hosted is not None:
-            return hosted, room
+    def _find(self, name: str) -> tuple[Gate, Room | None]:
+        gate = self._gates.find_typed(name)
         # A server that hosts named rooms has a door for those only.
-        if room is None or self._config.rooms:
-            raise _Refusal(404, "not_found")
-        return HostedRoom(name=name), room
-
-    def _hosted(self, name: str) -> HostedRoom | None:
-        """The room of this name; typed by hand, `garden-club` is "Garden club" too."""
-        exact = [hosted for hosted in self._config.rooms if hosted.name == name]
-        typed = slug(name)
-        alike = exact or [hosted for hosted in self._config.rooms if slug(hosted.name) == typed]
-        return alike[0] if len(alike) == 1 else None
+        if gate is None or (self._config.rooms and not self._gates.is_hosted(gate)):
+            raise DoorRefusal(404, "not_found")
+        return gate, self._gates.room_of(gate)
 
     def _role_of_invite(self, invite: str, room: str) -> str:
         try:
             claims = verify_claims(invite, self._config.keys, now_s=time.time())
         except TokenError as error:
             is_old = error.kind is TokenFault.EXPIRED
-            raise _Refusal(401, "invite_expired" if is_old else "invite_invalid") from error
+            raise DoorRefusal(401, "invite_expired" if is_old else "invite_invalid") from error
         content = claims.get("lanai")
         if not isinstance(content, dict) or content.get("room") != room or "video" in claims:
-            raise _Refusal(401, "invite_invalid")
+            raise DoorRefusal(401, "invite_invalid")
         role = content.get("role", "guest")
         if role not in ROLES:
-            raise _Refusal(401, "invite_invalid")
+            raise DoorRefusal(401, "invite_invalid")
         return str(role)
 
-    def _check_rate(self, request: web.Request) -> None:
-        if self._limiter.is_blocked(address_group(request.remote or ""), now_s=time.monotonic()):
-            raise _Refusal(429, "too_many_tries")
+    def _identity_of(self, token: str, gate: Gate) -> str:
+        """Who comes back, by the token held from before; "" for a stranger.
 
-    def _refuse(self, request: web.Request, refusal: _Refusal) -> web.Response:
+        It opens nothing by itself: it keeps the identity, and with it what the room knows of it.
+        """
+        if not token:
+            return ""
+        try:
+            claims: Claims = verify_token(token, self._config.keys, now_s=time.time())
+        except TokenError as error:
+            raise DoorRefusal(401, "token_invalid") from error
+        return claims.identity if claims.video.room == gate.name else ""
+
+
+class Refusals:
+    """Counts wrong guesses per address, and writes refusals as answers."""
+
+    def __init__(self) -> None:
+        self._limiter = RefusalLimiter()
+        self._lines = Budget(rate=1, burst=20)
+
+    def check_rate(self, request: web.Request) -> None:
+        """Refuse to listen to an address that was wrong too often."""
+        if self._limiter.is_blocked(address_group(request.remote or ""), now_s=time.monotonic()):
+            raise DoorRefusal(429, "too_many_tries")
+
+    def answer(self, request: web.Request, refusal: DoorRefusal) -> web.Response:
+        """Say no, and count it when it was a guess."""
         if refusal.status == 401:
             self._limiter.note_refusal(address_group(request.remote or ""), now_s=time.monotonic())
         if self._lines.allow(time.monotonic()):
@@ -182,37 +251,54 @@ class Door:
         return web.json_response({"error": refusal.error}, status=refusal.status)
 
 
-def _check_passcode(hosted: HostedRoom, passcode: str) -> None:
-    if hosted.passcode and not hmac.compare_digest(
-        passcode.encode(errors="replace"), hosted.passcode.encode(errors="replace")
+def _is_full(gate: Gate, room: Room | None, identity: str) -> bool:
+    limit = gate.rules.max_people
+    if not limit or room is None or (identity and room.by_identity(identity) is not None):
+        return False
+    return room.snapshot().num_participants >= limit
+
+
+def _check_passcode(gate: Gate, passcode: str) -> None:
+    wanted = gate.rules.passcode
+    if wanted and not hmac.compare_digest(
+        passcode.encode(errors="replace"), wanted.encode(errors="replace")
     ):
-        raise _Refusal(401, "passcode")
+        raise DoorRefusal(401, "passcode")
 
 
 def _read_wish(body: bytes) -> _Wish:
-    try:
-        values = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise _Refusal(400, "malformed") from error
-    if not isinstance(values, dict):
-        raise _Refusal(400, "malformed")
-    name = " ".join(_text(values, "name").split()).translate(_INVISIBLE)
+    values = read_object(body)
+    name = " ".join(text_of(values, "name").split()).translate(_INVISIBLE)
     if not name or len(name) > MAX_NAME_CHARS:
-        raise _Refusal(400, "name")
+        raise DoorRefusal(400, "name")
     return _Wish(
-        room=_text(values, "room"),
+        room=text_of(values, "room"),
         name=name,
-        passcode=_text(values, "passcode"),
-        invite=_text(values, "invite"),
+        passcode=text_of(values, "passcode"),
+        invite=text_of(values, "invite"),
+        knock_id=text_of(values, "knock_id"),
+        token=text_of(values, "token"),
     )
 
 
-def _text(values: dict[str, Any], key: str) -> str:
+def read_object(body: bytes) -> dict[str, Any]:
+    """Read a JSON object, or refuse."""
+    try:
+        values = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise DoorRefusal(400, "malformed") from error
+    if not isinstance(values, dict):
+        raise DoorRefusal(400, "malformed")
+    return values
+
+
+def text_of(values: dict[str, Any], key: str) -> str:
+    """Return a text of an object, "" when it is missing, or refuse."""
     value = values.get(key, "")
     if not isinstance(value, str):
-        raise _Refusal(400, "malformed")
+        raise DoorRefusal(400, "malformed")
     try:
         value.encode()
     except UnicodeEncodeError as error:
-        raise _Refusal(400, "malformed") from error
+        raise DoorRefusal(400, "malformed") from error
     return value

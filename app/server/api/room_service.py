@@ -15,6 +15,7 @@ from livekit.protocol import room as room_messages
 from app.protocol.token import VideoGrant
 from app.server.api.auth import HttpRefusal, claims_of
 from app.server.config import ServerConfig
+from app.server.gate.gates import Gates
 from app.server.room.rooms import Rooms
 
 _HTTP = {
@@ -55,9 +56,10 @@ class _TwirpError(Exception):
 class RoomService:
     """Handler of `/twirp/livekit.{service}/{method}`."""
 
-    def __init__(self, config: ServerConfig, rooms: Rooms) -> None:
+    def __init__(self, config: ServerConfig, rooms: Rooms, gates: Gates | None) -> None:
         self._config = config
         self._rooms = rooms
+        self._gates = gates
 
     async def handle(self, request: web.Request) -> web.Response:
         """Answer one call."""
@@ -92,7 +94,8 @@ class RoomService:
 
     def _grant(self, request: web.Request) -> VideoGrant:
         try:
-            return claims_of(request, self._config.keys).video
+            claims = claims_of(request, self._config.keys)
+            return (self._gates.effective(claims) if self._gates is not None else claims).video
         except HttpRefusal as refusal:
             raise _TwirpError("unauthenticated", refusal.text) from refusal
 

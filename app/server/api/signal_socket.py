@@ -28,6 +28,8 @@ from app.runtime.budget import Budget
 from app.runtime.tasks import TaskOwner, spawn
 from app.server.api.auth import HttpRefusal, joining_claims
 from app.server.config import ServerConfig
+from app.server.gate.gate import GateRefusal
+from app.server.gate.gates import Gates
 from app.server.room.metadata import is_within_limits
 from app.server.room.participant import Participant
 from app.server.room.rooms import Rooms
@@ -125,9 +127,12 @@ class SignalConnection:
 class SignalSocket:
     """Handlers of `/rtc/v1` and `/rtc/v1/validate`."""
 
-    def __init__(self, config: ServerConfig, rooms: Rooms, tasks: TaskOwner) -> None:
+    def __init__(
+        self, config: ServerConfig, rooms: Rooms, gates: Gates | None, tasks: TaskOwner
+    ) -> None:
         self._config = config
         self._rooms = rooms
+        self._gates = gates
         self._tasks = tasks
 
     async def handle_validate(self, request: web.Request) -> web.Response:
@@ -163,7 +168,7 @@ class SignalSocket:
     def _check(self, request: web.Request) -> tuple[Claims, rtc.JoinRequest]:
         if self._rooms.is_stopping:
             raise HttpRefusal(503, "server is shutting down")
-        claims = joining_claims(request, self._config.keys)
+        claims = self._pass_gate(joining_claims(request, self._config.keys))
         try:
             join = decode_join_request(request.query.get("join_request", ""))
         except ProtocolError as error:
@@ -177,12 +182,19 @@ class SignalSocket:
             raise HttpRefusal(503, "room is full")
         return claims, join
 
+    def _pass_gate(self, claims: Claims) -> Claims:
+        """Return what the claims are worth in a hosted room; the removed and locked out go."""
+        try:
+            return self._gates.check(claims) if self._gates is not None else claims
+        except GateRefusal as refusal:
+            raise HttpRefusal(403, refusal.error) from refusal
+
     def _is_full(self, claims: Claims) -> bool:
         room = self._rooms.find(claims.video.room)
         if room is None or room.by_identity(claims.identity) is not None:
             return False
-        limits = [hosted.max_people for hosted in self._config.rooms if hosted.name == room.name]
-        return any(limit and room.snapshot().num_participants >= limit for limit in limits)
+        limit = room.info.max_participants
+        return bool(limit) and room.snapshot().num_participants >= limit
 
     async def _serve(
         self,

@@ -9,7 +9,7 @@ permission is silent.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from google.protobuf.message import DecodeError
@@ -34,6 +34,8 @@ class DataSender:
     hidden: bool = False
     is_agent: bool = False
     last_sequence: int = 0
+    passes: Callable[[models.DataPacket], bool] | None = None
+    """What a hosted room's rules say of a packet."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,8 @@ class DataRouter:
         return RoutedPacket(label, packet.SerializeToString(), tuple(receivers))
 
     def _is_allowed(self, sender: DataSender, packet: models.DataPacket) -> bool:
+        if sender.passes is not None and not sender.passes(packet):
+            return False
         match packet.WhichOneof("value"):
             case "metrics" | "speaker":
                 return False

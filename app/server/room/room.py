@@ -21,6 +21,7 @@ from app.protocol.signal_server import ROOM_MIMES, join_response
 from app.protocol.token import Claims
 from app.rtc.server_transport import ServerTransport, TransportObserver
 from app.runtime.tasks import TaskOwner, spawn
+from app.server.gate.gates import Gates
 from app.server.room.data_router import LOSSY, RELIABLE, DataRouter
 from app.server.room.identifiers import fresh_id
 from app.server.room.participant import Participant, Reasons, States
@@ -43,6 +44,7 @@ class RoomServices:
     reports: RoomReports
     refresh_token: Callable[[Claims, models.ParticipantInfo], str]
     tasks: TaskOwner
+    gates: Gates | None = None
     closing: set[asyncio.Task[None]] = field(default_factory=set)
 
 
@@ -73,6 +75,9 @@ class Room:
         self._last_left_s: float | None = None
         self._had_people = False
         self._update_timer: asyncio.TimerHandle | None = None
+        self._gates = services.gates
+        if self._gates is not None:
+            self._gates.room_opened(self)
         log.info("room started", room=self.info.sid)
         services.reports.room_started(self.snapshot())
 
@@ -124,6 +129,8 @@ class Room:
         others = [p.snapshot() for p in self.participants.values() if not p.claims.video.hidden]
         self.participants[participant.sid] = participant
         self._had_people = self._had_people or not participant.is_dependent
+        if self._gates is not None:
+            self._gates.participant_entered(self, participant)
         participant.send(
             join_response(
                 room=self.snapshot(),
@@ -154,6 +161,8 @@ class Room:
         """Remove somebody, end the tracks, tell the others."""
         if self.participants.pop(participant.sid, None) is None:
             return
+        if self._gates is not None:
+            self._gates.participant_left(self, participant, reason)
         participant.close(reason)
         participant.sink.close()
         self._last_left_s = self._loop.time()
@@ -184,6 +193,8 @@ class Room:
         if self._update_timer is not None:
             self._update_timer.cancel()
         self._media.close()
+        if self._gates is not None:
+            self._gates.room_closed(self)
         log.info("room finished", room=self.info.sid)
         self._services.reports.room_finished(self.snapshot())
 

@@ -16,11 +16,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class HostPlan:
-    """The meeting to host; `on_network` binds this computer's address beside loopback."""
+    """The meeting to host; `on_network` binds this computer's address beside loopback.
+
+    Guests wait in the `lobby` until the host lets them in; `locked` lets nobody new in.
+    """
 
     room: str
     passcode: str = ""
     on_network: bool = True
+    lobby: bool = False
+    locked: bool = False
 
 
 @dataclass(frozen=True, slots=True)

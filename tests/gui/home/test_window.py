@@ -37,7 +37,16 @@ class FakeServer:
         self.started: list[tuple[str, str, str, bool]] = []
         self.room: HostedRoom | None = None
 
-    async def start(self, room: str, name: str, passcode: str = "", *, lan: bool) -> HostedRoom:
+    async def start(
+        self,
+        room: str,
+        name: str,
+        passcode: str = "",
+        *,
+        lan: bool,
+        lobby: bool = False,
+        locked: bool = False,
+    ) -> HostedRoom:
         self.started.append((room, name, passcode, lan))
         if self.error is not None:
             raise self.error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.protocol.errors import ProtocolError
@@ -23,10 +23,12 @@ def test_everything_but_keys_has_a_default() -> None:
 
 def test_rooms_and_addresses_are_read() -> None:
     line = {**KEYS, "bind": ["127.0.0.1", "10.0.0.2"], "door": True, "port": 0}
-    line["rooms"] = [{"name": "r", "passcode": "p", "host_name": "Ada", "max_people": 4}]
+    line["rooms"] = [
+        {"name": "r", "passcode": "p", "host_name": "Ada", "max_people": 4, "lobby": True}
+    ]
     config = config_from_json(json.dumps(line))
     assert config.bind == ("127.0.0.1", "10.0.0.2")
-    assert config.rooms == (HostedRoom("r", "Ada", "p", 4),)
+    assert config.rooms == (HostedRoom("r", "Ada", "p", 4, lobby=True),)
     assert "p" not in repr(config.rooms).replace("passcode", "").replace("people", "")
 
 
@@ -45,6 +47,8 @@ def test_rooms_and_addresses_are_read() -> None:
         json.dumps({**KEYS, "bind": [1]}),
         json.dumps({**KEYS, "rooms": [{}]}),
         json.dumps({**KEYS, "rooms": [{"name": "r", "passcode": 1}]}),
+        json.dumps({**KEYS, "rooms": [{"name": "r", "max_people": True}]}),
+        json.dumps({**KEYS, "rooms": [{"name": "r", "lobby": 1}]}),
     ],
 )
 def test_a_wrong_line_is_said_clearly(line: str) -> None:
@@ -52,6 +56,8 @@ def test_a_wrong_line_is_said_clearly(line: str) -> None:
         config_from_json(line)
 
 
+# A machine that is busy with other things makes slow inputs of quick ones.
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.dictionaries(
         st.sampled_from(["keys", "bind", "port", "rooms", "door", "x"]),
