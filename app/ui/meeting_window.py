@@ -54,6 +54,7 @@ from app.ui.chat.panel import ChatPanel
 from app.ui.files.drop import FileDrop
 from app.ui.files.news import TransferNews
 from app.ui.files.panel import FilesPanel
+from app.ui.files.row import Wish
 from app.ui.people.model import Roster
 from app.ui.people.panel import PeoplePanel
 from app.ui.stage.banner import ReconnectBanner
@@ -126,7 +127,8 @@ class MeetingPage(QWidget):
         row.addWidget(self.stage, 1)
         self.chat = ChatPanel()
         self.people = PeoplePanel(self.roster)
-        self.files = FilesPanel(settings.downloads)
+        most_bytes = settings.max_receive_mb * 1_000_000
+        self.files = FilesPanel(settings.downloads, limit_bytes=most_bytes)
         self.panel = SidePanel(
             {"chat": self.chat, "people": self.people, "files": self.files}, self._middle
         )
@@ -141,7 +143,13 @@ class MeetingPage(QWidget):
         self.drop = FileDrop(self, self.stage, self._bridge, lambda: not self._is_reconnecting)
         self.toasts = ToastArea(self.stage)
         self.notices = Notices(self, self.toasts)
-        self._transfer_news = TransferNews(self.toasts, self.notices.announce, _open_folder)
+        self._transfer_news = TransferNews(
+            self.toasts,
+            self.notices.announce,
+            _open_folder,
+            lambda transfer: self._on_transfer_asked(transfer, Wish.ACCEPT),
+            limit_bytes=most_bytes,
+        )
 
     def _wire(self) -> None:
         bar = self.control_bar
@@ -171,12 +179,8 @@ class MeetingPage(QWidget):
         self.people.inviteRequested.connect(self.inviteRequested)
         self.people.menuRequested.connect(self._open_person_menu)
         self.files.chooseRequested.connect(self._choose_files)
-        self.files.cancelRequested.connect(
-            lambda transfer: self._run(self._engine.cancel_transfer(transfer))
-        )
-        self.files.retryRequested.connect(
-            lambda transfer: self._run(self._engine.retry_transfer(transfer))
-        )
+        self.files.chooseFolderRequested.connect(self._choose_folder)
+        self.files.asked.connect(self._on_transfer_asked)
         self.files.openFolderRequested.connect(_open_folder)
         self.files.runningChanged.connect(
             lambda count: self.panel.tabs["files"].set_badge(str(count) if count else "")
@@ -371,10 +375,28 @@ class MeetingPage(QWidget):
     def _on_file_refused(self, name: str, error: WorldError) -> None:
         self.notices.tell_file_refused(name, error.reason)
 
+    def _on_transfer_asked(self, transfer: str, wish: Wish) -> None:
+        engine = self._engine
+        command = {
+            Wish.ACCEPT: engine.accept_transfer,
+            Wish.DECLINE: engine.decline_transfer,
+            Wish.PAUSE: engine.pause_transfer,
+            Wish.RESUME: engine.resume_transfer,
+            Wish.CANCEL: engine.cancel_transfer,
+            Wish.RETRY: engine.retry_transfer,
+        }[wish]
+        self._run(command(transfer))
+
+    def _choose_folder(self) -> None:
+        self._choose("Choose a folder to send", QFileDialog.FileMode.Directory, "")
+
     def _choose_files(self, to: str = "") -> None:
-        dialog = QFileDialog(self, "Choose files to send")
+        self._choose("Choose files to send", QFileDialog.FileMode.ExistingFiles, to)
+
+    def _choose(self, title: str, mode: QFileDialog.FileMode, to: str) -> None:
+        dialog = QFileDialog(self, title)
         dialog.setObjectName("filesDialog")
-        dialog.setFileMode(QFileDialog.FileMode.ExistingFiles)
+        dialog.setFileMode(mode)
         dialog.setDirectory(str(self._last_folder))
         dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         dialog.filesSelected.connect(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,9 @@ from PySide6.QtWidgets import QWidget
 
 from app.ui.files.drop_overlay import DropOverlay
 from app.ui.files.model import size_label
+
+# A folder may hold anything, a whole disk too: beyond this its size is not told.
+MOST_COUNTED = 20_000
 
 if TYPE_CHECKING:
     from app.ui.bridge import Bridge
@@ -63,11 +65,10 @@ class FileDrop(QObject):
             return
         event.acceptProposedAction()
         self.overlay.open_(_count_text(len(paths)))
-        self._bridge.run(
-            asyncio.to_thread(_total_size, paths), on_done=partial(self._say_size, len(paths))
-        )
+        self._bridge.run(asyncio.to_thread(_measure, paths), on_done=self._say_size)
 
-    def _say_size(self, count: int, size_bytes: int) -> None:
+    def _say_size(self, measured: tuple[int, int]) -> None:
+        count, size_bytes = measured
         if size_bytes:
             self.overlay.set_detail(f"{_count_text(count)} · {size_label(size_bytes)}")
 
@@ -108,12 +109,21 @@ def _count_text(count: int) -> str:
     return "1 file" if count == 1 else f"{count} files"
 
 
-def _total_size(paths: Sequence[Path]) -> int:
-    """Size of what is dragged; runs on a worker, since a network folder may take its time."""
-    total = 0
+def _measure(paths: Sequence[Path]) -> tuple[int, int]:
+    """Count files, those inside folders too, and their bytes; zeros when it cannot be told.
+
+    Runs on a worker, since a network folder may take its time.
+    """
+    count = size_bytes = looked_at = 0
     for path in paths:
         try:
-            total += path.stat().st_size
+            for each in path.rglob("*") if path.is_dir() else (path,):
+                looked_at += 1
+                if looked_at > MOST_COUNTED:
+                    return 0, 0
+                if not each.is_dir():
+                    count += 1
+                    size_bytes += each.stat().st_size
         except OSError:
-            return 0
-    return total
+            return 0, 0
+    return count, size_bytes

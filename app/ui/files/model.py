@@ -8,6 +8,7 @@ hidden for the first two seconds, when it is a guess. Sizes are bytes, powers of
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import PurePath
 
@@ -107,8 +108,48 @@ class RateMeter:
         return left_bytes / rate_bps if rate_bps > 1.0 else None
 
 
-def failure_text(reason: Reason | None, peer_name: str) -> str:
-    """What a person is told about a transfer that failed."""
+@dataclass(frozen=True, slots=True)
+class RowLook:
+    """What a row shows beside its words: the bar's colour ("" for none) and its buttons.
+
+    `retry` and `dismiss` are the buttons' names, "" where there is none.
+    """
+
+    bar: str = ""
+    accepts: bool = False
+    pauses: bool = False
+    resumes: bool = False
+    retry: str = ""
+    dismiss: str = ""
+    opens: bool = False
+
+
+def look_of(transfer: Transfer) -> RowLook:
+    """What can be done with a transfer as it stands."""
+    match transfer.state:
+        case TransferState.OFFERED:
+            incoming = not transfer.outgoing
+            return RowLook(accepts=incoming, dismiss="Decline" if incoming else "Cancel")
+        case TransferState.RUNNING:
+            # What an official SDK sends comes all the same: only its sender can hold it.
+            pauses = transfer.outgoing or transfer.resumable
+            return RowLook("accent", pauses=pauses, dismiss="Cancel")
+        case TransferState.PAUSED:
+            return RowLook("control", resumes=transfer.paused_by_me, dismiss="Cancel")
+        case TransferState.DONE:
+            return RowLook(opens=transfer.path is not None)
+        case TransferState.FAILED | TransferState.CANCELLED | TransferState.DECLINED:
+            retry = "Send again" if transfer.outgoing else ""
+            if transfer.resumable:
+                retry = "Go on where it stopped"
+            return RowLook(retry=retry, dismiss="Dismiss")
+
+
+def failure_text(reason: Reason | None, peer_name: str, limit_bytes: int = 0) -> str:
+    """What a person is told about a transfer that failed.
+
+    `limit_bytes` is one's own limit for what comes in, 0 for a file that was to go out.
+    """
     match reason:
         case Reason.PEER_GONE:
             return f"{peer_name or 'Everyone'} went offline before it finished"
@@ -116,50 +157,77 @@ def failure_text(reason: Reason | None, peer_name: str) -> str:
             return "Disk is full"
         case Reason.FILE_GONE:
             return "The file was moved or deleted while it was being sent"
+        case Reason.TOO_LARGE if limit_bytes:
+            return f"This file is over the {size_label(limit_bytes)} limit"
         case Reason.TOO_LARGE:
             return "This file is too large to send here"
+        case Reason.DAMAGED:
+            return "It arrived damaged and was not kept"
         case Reason.DENIED | Reason.REFUSED:
             return "The host has turned off file sharing"
         case _:
             return "It stopped before it finished"
 
 
-def meta_text(transfer: Transfer, meter: RateMeter, now_s: float, clock: str = "") -> str:
+def meta_text(
+    transfer: Transfer, meter: RateMeter, now_s: float, clock: str = "", *, limit_bytes: int = 0
+) -> str:
     """The line under a file's name. `clock` is when a finished one was started."""
     size = size_label(transfer.size_bytes)
+    if transfer.is_folder:
+        size = f"{'1 file' if transfer.files == 1 else f'{transfer.files} files'} · {size}"
+    peer = transfer.peer_name
     parts: list[str] = []
     match transfer.state:
         case TransferState.RUNNING:
-            parts = [progress_label(transfer.done_bytes, transfer.size_bytes)]
-            if transfer.peer_name:
-                direction = "To" if transfer.outgoing else "From"
-                parts.insert(0, f"{direction} {transfer.peer_name}")
+            parts = [
+                *_direction(transfer),
+                progress_label(transfer.done_bytes, transfer.size_bytes),
+            ]
             rate_bps = meter.rate_bps(now_s)
             if rate_bps >= 1:
                 parts.append(f"{size_label(round(rate_bps))}/s")
             left_s = meter.time_left_s(transfer.size_bytes - transfer.done_bytes, now_s)
             # With a name before it the line has no room for the time too.
-            if left_s is not None and not transfer.peer_name:
+            if left_s is not None and not peer:
                 parts.append(time_left_label(left_s))
         case TransferState.DONE:
             if transfer.outgoing:
-                parts = [f"Sent to {transfer.peer_name or 'everyone'}", size]
+                parts = [f"Sent to {_receivers(transfer)}", size]
             else:
-                parts = [f"From {transfer.peer_name}", size] if transfer.peer_name else [size]
+                parts = [f"From {peer}", size] if peer else [size]
             if clock:
                 parts.append(clock)
         case TransferState.OFFERED:
-            who = transfer.peer_name or "others"
+            who = peer or "others"
             parts = [f"Waiting for {who}" if transfer.outgoing else f"From {who}", size]
         case TransferState.PAUSED:
-            parts = ["Paused", progress_label(transfer.done_bytes, transfer.size_bytes)]
+            done = progress_label(transfer.done_bytes, transfer.size_bytes)
+            by = "" if transfer.paused_by_me else f" by {peer or 'others'}"
+            parts = [*(_direction(transfer) if not by else ()), f"paused{by} at {done}"]
+            parts[0] = parts[0][:1].upper() + parts[0][1:]
         case TransferState.CANCELLED:
             parts = ["Cancelled", size]
         case TransferState.DECLINED:
-            parts = ["Declined", size]
+            parts = [f"{peer} did not take it" if peer and transfer.outgoing else "Declined", size]
         case TransferState.FAILED:
-            parts = [failure_text(transfer.error, transfer.peer_name)]
+            limit = 0 if transfer.outgoing else limit_bytes
+            parts = [failure_text(transfer.error, peer, limit)]
     return " · ".join(parts)
+
+
+def _direction(transfer: Transfer) -> tuple[str, ...]:
+    if not transfer.peer_name:
+        return ()
+    return (f"{'To' if transfer.outgoing else 'From'} {transfer.peer_name}",)
+
+
+def _receivers(transfer: Transfer) -> str:
+    if transfer.peer_name:
+        return transfer.peer_name
+    if transfer.receivers and transfer.received < transfer.receivers:
+        return f"{transfer.received} of {transfer.receivers}"
+    return "everyone"
 
 
 _KINDS = {
@@ -171,8 +239,10 @@ _KINDS = {
 }
 
 
-def icon_name(file_name: str) -> str:
+def icon_name(file_name: str, *, is_folder: bool = False) -> str:
     """The icon for a file, by the end of its name."""
+    if is_folder:
+        return "folder-simple"
     ending = PurePath(file_name).suffix.lower().lstrip(".")
     return next((icon for icon, endings in _KINDS.items() if ending in endings), "file")
 
@@ -211,5 +281,10 @@ class TransferBook:
 
     @property
     def running(self) -> int:
-        """How many are on their way; the number on the Files tab."""
-        return sum(t.state is TransferState.RUNNING for t in self._transfers.values())
+        """How many are on their way or wait for an answer; the number on the Files tab."""
+        return sum(not t.state.is_over for t in self._transfers.values())
+
+    @property
+    def is_moving(self) -> bool:
+        """Whether any row's figures change by themselves."""
+        return any(t.state is TransferState.RUNNING for t in self._transfers.values())

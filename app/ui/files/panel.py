@@ -11,141 +11,24 @@ from collections.abc import Callable
 from pathlib import Path
 
 from PySide6.QtCore import Qt, QTimer, Signal
-from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
 
-from app.engine.events import Transfer, TransferState
-from app.ui.chat.model import clock_label
-from app.ui.files.model import (
-    REFRESH_S,
-    RateMeter,
-    Section,
-    TransferBook,
-    icon_name,
-    meta_text,
-)
+from app.engine.events import Transfer
+from app.ui.files.model import REFRESH_S, Section, TransferBook
+from app.ui.files.row import TransferRow, Wish
 from app.ui.theme import TypeStyle, font_of
-from app.ui.widgets import (
-    Button,
-    ElidedLabel,
-    EmptyState,
-    Hairline,
-    IconButton,
-    IconPlate,
-    Inset,
-    ProgressBar,
-    TextLabel,
-)
-
-_ENDED = (TransferState.FAILED, TransferState.CANCELLED)
-
-
-class TransferRow(Inset):
-    """One transfer: kind, name, bar while it runs, a line of words, what can be done."""
-
-    cancelRequested = Signal(str)
-    retryRequested = Signal(str)
-    dismissRequested = Signal(str)
-    openRequested = Signal(str)
-
-    def __init__(self, transfer: Transfer, meter: RateMeter, parent: QWidget | None = None) -> None:
-        super().__init__(parent=parent)
-        self._transfer = transfer
-        self._meter = meter
-        self._words_at_s = float("-inf")
-        self.setObjectName(f"transfer_{transfer.id}")
-        self.setMinimumHeight(57)
-        self.body.setContentsMargins(12, 9, 10, 10)
-        self._plate = IconPlate(icon_name(transfer.file_name), 36, tone="neutral", icon_px=20)
-        self.body.addWidget(self._plate, 0, Qt.AlignmentFlag.AlignTop)
-        self._words = QGridLayout()
-        self._words.setHorizontalSpacing(12)
-        self._words.setColumnStretch(0, 1)
-        self._name = ElidedLabel(transfer.file_name, TypeStyle.LABEL)
-        self._bar = ProgressBar()
-        self._bar.setObjectName(f"transferProgress_{transfer.id}")
-        self._bar.setAccessibleName(f"Progress of {transfer.file_name}")
-        self._meta = ElidedLabel("", TypeStyle.CAPTION, "text2")
-        self._words.addWidget(self._name, 0, 0)
-        self._words.addWidget(self._bar, 1, 0)
-        self.body.addLayout(self._words, 1)
-        self._actions = QWidget()
-        self._buttons = QHBoxLayout(self._actions)
-        self._buttons.setContentsMargins(0, 0, 0, 0)
-        self._buttons.setSpacing(2)
-        self._retry = self._action("arrow-clockwise", "Send again", "transferRetry_")
-        self._retry.clicked.connect(lambda: self.retryRequested.emit(transfer.id))
-        self._cancel = self._action("x", "Cancel", "transferCancel_")
-        self._cancel.clicked.connect(self._on_cancel)
-        self._open = self._action("folder-open", "Open folder", "transferOpen_")
-        self._open.clicked.connect(lambda: self.openRequested.emit(transfer.id))
-        self._arrange(running=transfer.state is TransferState.RUNNING)
-        self.set_transfer(transfer, time.monotonic())
-
-    def _arrange(self, *, running: bool) -> None:
-        """Let the figures of a running transfer reach under the buttons: they are long."""
-        for widget in (self._actions, self._meta):
-            self._words.removeWidget(widget)
-        middle = Qt.AlignmentFlag.AlignTop if running else Qt.AlignmentFlag.AlignVCenter
-        self._words.setVerticalSpacing(5 if running else 0)
-        self._words.addWidget(self._actions, 0, 1, 2 if running else 3, 1, middle)
-        self._words.addWidget(self._meta, 2, 0, 1, 2 if running else 1)
-
-    def _action(self, icon: str, what: str, prefix: str) -> IconButton:
-        button = IconButton(icon, what, side_px=28, icon_px=18)
-        button.setObjectName(prefix + self._transfer.id)
-        button.set_name(f"{what}: {self._transfer.file_name}")
-        self._buttons.addWidget(button, 0, Qt.AlignmentFlag.AlignTop)
-        return button
-
-    def set_transfer(self, transfer: Transfer, now_s: float) -> None:
-        """Show the newest report."""
-        state_changed = transfer.state is not self._transfer.state
-        self._transfer = transfer
-        running = transfer.state is TransferState.RUNNING
-        failed = transfer.state is TransferState.FAILED
-        done = transfer.state is TransferState.DONE
-        self._bar.setVisible(running)
-        if state_changed:
-            self._arrange(running=running)
-        self._bar.set_fraction(transfer.done_bytes / max(1, transfer.size_bytes))
-        # Only the sender can start again: a receiver has nothing to ask with.
-        self._retry.setVisible(transfer.state in _ENDED and transfer.outgoing)
-        self._cancel.setVisible(not done)
-        self._cancel.set_name(f"{'Cancel' if running else 'Dismiss'}: {transfer.file_name}")
-        self._open.setVisible(done and transfer.path is not None)
-        kind = icon_name(transfer.file_name)
-        self._plate.set_icon(kind, "danger" if failed else "neutral")
-        self._meta.set_tone("danger" if failed else "text2" if running else "text3")
-        if state_changed or not running or now_s - self._words_at_s >= REFRESH_S:
-            self.refresh_words(now_s)
-
-    def refresh_words(self, now_s: float) -> None:
-        """Say again how much, how fast and how long still."""
-        self._words_at_s = now_s
-        clock = clock_label(self._transfer.started_at_ms) if self._transfer.started_at_ms else ""
-        text = meta_text(self._transfer, self._meter, now_s, clock)
-        if text != self._meta.full_text():
-            self._meta.setText(text)
-        self.setAccessibleName(f"{self._transfer.file_name}, {text}")
-
-    @property
-    def is_running(self) -> bool:
-        """Whether its words change by themselves."""
-        return self._transfer.state is TransferState.RUNNING
-
-    def _on_cancel(self) -> None:
-        if self.is_running:
-            self.cancelRequested.emit(self._transfer.id)
-        else:
-            self.dismissRequested.emit(self._transfer.id)
+from app.ui.widgets import Button, EmptyState, Hairline, IconButton, TextLabel
 
 
 class FilesPanel(QWidget):
-    """Sections of transfers; `runningChanged` carries the tab's number."""
+    """Sections of transfers; `runningChanged` carries the tab's number.
+
+    `asked` carries a transfer's id and what the engine is to do with it (a `Wish`).
+    """
 
     chooseRequested = Signal()
-    cancelRequested = Signal(str)
-    retryRequested = Signal(str)
+    chooseFolderRequested = Signal()
+    asked = Signal(str, object)
     openFolderRequested = Signal(object)
     runningChanged = Signal(int)
 
@@ -153,11 +36,13 @@ class FilesPanel(QWidget):
         self,
         downloads: Path,
         *,
+        limit_bytes: int = 0,
         now_s: Callable[[], float] = time.monotonic,
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
         self._downloads = downloads
+        self._limit_bytes = limit_bytes
         self._now_s = now_s
         self._book = TransferBook()
         self._rows: dict[str, TransferRow] = {}
@@ -192,12 +77,18 @@ class FilesPanel(QWidget):
         self._area.setWidget(inside)
         column.addWidget(self._area, 1)
         column.addWidget(Hairline())
-        foot = QVBoxLayout()
+        foot = QHBoxLayout()
         foot.setContentsMargins(12, 12, 12, 12)
+        foot.setSpacing(8)
         choose = Button("Choose files to send", "paperclip")
         choose.setObjectName("filesChoose")
         choose.clicked.connect(self.chooseRequested)
-        foot.addWidget(choose)
+        foot.addWidget(choose, 1)
+        # Without it a folder could only be dragged here.
+        folder = IconButton("folder-simple-plus", "Send a folder", side_px=40, icon_px=20)
+        folder.setObjectName("filesChooseFolder")
+        folder.clicked.connect(self.chooseFolderRequested)
+        foot.addWidget(folder)
         column.addLayout(foot)
         self._timer = QTimer(self)
         self._timer.setInterval(round(REFRESH_S * 1000))
@@ -234,11 +125,8 @@ class FilesPanel(QWidget):
         moved = self._book.handle(transfer, now_s)
         row = self._rows.get(transfer.id)
         if row is None:
-            row = TransferRow(transfer, self._book.meter(transfer.id))
-            row.cancelRequested.connect(self.cancelRequested)
-            row.retryRequested.connect(self.retryRequested)
-            row.dismissRequested.connect(self._on_dismiss)
-            row.openRequested.connect(self._on_open)
+            row = TransferRow(transfer, self._book.meter(transfer.id), self._limit_bytes)
+            row.asked.connect(self._on_asked)
             self._rows[transfer.id] = row
         row.set_transfer(transfer, now_s)
         if moved:
@@ -246,14 +134,14 @@ class FilesPanel(QWidget):
         if self._book.running != self._running:
             self._running = self._book.running
             self.runningChanged.emit(self._running)
-        if self._running and not self._timer.isActive():
+        if self._book.is_moving and not self._timer.isActive():
             self._timer.start()
-        elif not self._running:
+        elif not self._book.is_moving:
             self._timer.stop()
 
     @property
     def running(self) -> int:
-        """How many transfers are on their way."""
+        """How many transfers are on their way or wait for an answer."""
         return self._running
 
     def _place_rows(self) -> None:
@@ -281,6 +169,15 @@ class FilesPanel(QWidget):
         for row in self._rows.values():
             if row.is_running:
                 row.refresh_words(now_s)
+
+    def _on_asked(self, transfer_id: str, wish: Wish) -> None:
+        match wish:
+            case Wish.DISMISS:
+                self._on_dismiss(transfer_id)
+            case Wish.OPEN:
+                self._on_open(transfer_id)
+            case _:
+                self.asked.emit(transfer_id, wish)
 
     def _on_dismiss(self, transfer_id: str) -> None:
         row = self._rows.pop(transfer_id)

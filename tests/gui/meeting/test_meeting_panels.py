@@ -363,3 +363,58 @@ def test_the_tab_counts_what_is_on_its_way(meeting: Meeting) -> None:
         TransferChanged(replace(CUT, id="t2", state=TransferState.DONE)),
     )
     assert meeting.find("panelTabFiles").accessibleName() == "Files"
+
+
+def test_a_transfer_is_paused_and_resumed(meeting: Meeting) -> None:
+    meeting.page.open_panel("files")
+    meeting.post(TransferChanged(CUT))
+    meeting.click("transferPause_t1")
+    assert meeting.engine.calls("pause_transfer") == [("t1",)]
+
+    meeting.post(TransferChanged(replace(CUT, state=TransferState.PAUSED, paused_by_me=True)))
+    assert meta(meeting, "t1") == "Paused at 312 of 504 MB"
+    assert meeting.find("transferPause_t1").accessibleName() == "Resume: open-day-cut.mp4"
+    meeting.click("transferPause_t1")
+    assert meeting.engine.calls("resume_transfer") == [("t1",)]
+
+    meeting.post(TransferChanged(replace(CUT, state=TransferState.PAUSED)))
+    assert not meeting.is_shown("transferPause_t1")
+
+
+OFFER = replace(CUT, outgoing=False, peer_name="Kai", done_bytes=0, state=TransferState.OFFERED)
+
+
+def test_an_offer_is_accepted_in_the_panel(meeting: Meeting) -> None:
+    meeting.page.open_panel("files")
+    meeting.post(TransferChanged(OFFER))
+    assert meeting.is_shown("toast_offer_t1")
+    assert meta(meeting, "t1") == "From Kai · 504 MB"
+    assert meeting.find("panelTabFiles").accessibleName() == "Files, 1"
+    meeting.click("transferAccept_t1")
+
+    assert meeting.engine.calls("accept_transfer") == [("t1",)]
+    meeting.post(TransferChanged(replace(OFFER, state=TransferState.RUNNING)))
+    assert not meeting.is_shown("toast_offer_t1")
+    assert not meeting.is_shown("transferAccept_t1")
+
+
+def test_an_offer_is_accepted_on_the_stage_or_declined(meeting: Meeting) -> None:
+    meeting.page.open_panel("files")
+    meeting.post(TransferChanged(OFFER), TransferChanged(replace(OFFER, id="t2")))
+    meeting.click("toastAction_offer_t1")
+    meeting.click("transferCancel_t2")
+
+    assert meeting.engine.calls("accept_transfer") == [("t1",)]
+    assert meeting.engine.calls("decline_transfer") == [("t2",)]
+    meeting.post(TransferChanged(replace(OFFER, id="t2", state=TransferState.DECLINED)))
+    assert not meeting.is_shown("toast_offer_t2")
+
+
+def test_a_dropped_folder_is_measured_with_what_it_holds(meeting: Meeting, tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    (folder / "august").mkdir(parents=True)
+    for name in ("a.jpg", "august/b.jpg", "august/c.jpg"):
+        (folder / name).write_bytes(b"x" * 500)
+    drag(meeting, [folder], QPoint(20, 400))
+
+    assert meeting.page.drop.overlay._detail == "3 files · 1.5 kB"

@@ -12,6 +12,7 @@ from app.ui.files.model import (
     TransferBook,
     failure_text,
     icon_name,
+    look_of,
     meta_text,
     progress_label,
     size_label,
@@ -129,3 +130,66 @@ def test_files_have_the_icon_of_their_kind() -> None:
     assert icon_name("cut.MP4") == "film-strip"
     assert icon_name("notes.docx") == "file-text"
     assert icon_name("README") == "file"
+
+
+def test_a_paused_transfer_says_where_it_stands_and_by_whom() -> None:
+    paused = replace(CUT, done_bytes=48 * MB, size_bytes=210 * MB, state=TransferState.PAUSED)
+    mine = replace(paused, peer_name="Lena", paused_by_me=True)
+    meter = RateMeter()
+
+    assert meta_text(mine, meter, 0.0) == "To Lena · paused at 48 of 210 MB"
+    theirs = replace(mine, paused_by_me=False)
+    assert meta_text(theirs, meter, 0.0) == "Paused by Lena at 48 of 210 MB"
+    everybody = replace(mine, peer_name="")
+    assert meta_text(everybody, meter, 0.0) == "Paused at 48 of 210 MB"
+
+
+def test_a_folder_tells_how_many_files_it_holds() -> None:
+    folder = replace(
+        CUT, state=TransferState.OFFERED, outgoing=False, peer_name="Kai", is_folder=True, files=12
+    )
+
+    assert meta_text(folder, RateMeter(), 0.0) == "From Kai · 12 files · 504 MB"
+    assert icon_name("photos.zip", is_folder=True) == "folder-simple"
+
+
+def test_a_file_that_not_everybody_has_is_not_said_to_be_with_everyone() -> None:
+    done = replace(CUT, state=TransferState.DONE, receivers=5, received=3)
+
+    assert meta_text(done, RateMeter(), 0.0).startswith("Sent to 3 of 5")
+    assert meta_text(replace(done, received=5), RateMeter(), 0.0).startswith("Sent to everyone")
+
+
+def test_what_is_over_the_limit_names_the_limit() -> None:
+    failed = replace(CUT, state=TransferState.FAILED, error=Reason.TOO_LARGE)
+    incoming = replace(failed, outgoing=False)
+    meter = RateMeter()
+
+    told = meta_text(incoming, meter, 0.0, limit_bytes=5_000 * MB)
+    assert told == "This file is over the 5 GB limit"
+    told = meta_text(failed, meter, 0.0, limit_bytes=5_000 * MB)
+    assert told == "This file is too large to send here"
+
+
+@pytest.mark.parametrize(
+    ("state", "outgoing", "resumable", "buttons"),
+    [
+        (TransferState.OFFERED, False, False, {"accepts", "dismiss"}),
+        (TransferState.OFFERED, True, False, {"dismiss"}),
+        (TransferState.RUNNING, True, False, {"pauses", "dismiss"}),
+        (TransferState.RUNNING, False, True, {"pauses", "dismiss"}),
+        (TransferState.RUNNING, False, False, {"dismiss"}),
+        (TransferState.FAILED, True, False, {"retry", "dismiss"}),
+        (TransferState.FAILED, False, True, {"retry", "dismiss"}),
+        (TransferState.FAILED, False, False, {"dismiss"}),
+        (TransferState.DECLINED, True, False, {"retry", "dismiss"}),
+        (TransferState.DONE, True, False, set()),
+    ],
+)
+def test_a_row_offers_what_can_be_done(
+    state: TransferState, outgoing: bool, resumable: bool, buttons: set[str]
+) -> None:
+    look = look_of(replace(CUT, state=state, outgoing=outgoing, resumable=resumable))
+    names = ("accepts", "pauses", "resumes", "retry", "dismiss", "opens")
+
+    assert {name for name in names if getattr(look, name)} == buttons
