@@ -6,7 +6,8 @@ The line of `--config-stdin` (keys left out take the defaults below):
      "webhooks": ["http://…"], "door": true,
      "rooms": [{"name": "standup", "host_name": "Ada", "passcode": "", "max_people": 0,
                 "lobby": false, "locked": false}],
-     "state_file": "", "empty_timeout_s": 300, "departure_timeout_s": 20}
+     "state_file": "", "empty_timeout_s": 300, "departure_timeout_s": 20,
+     "max_participants": 0, "auto_create": true, "enable_remote_unmute": false}
 
 Port 0 takes any free port; the ready line says which. The first key pair signs what the server
 issues. `rooms` are known to the door before anybody has joined them; what hosts change of them
@@ -49,6 +50,11 @@ class ServerConfig:
     state_file: str = ""
     empty_timeout_s: int = 300
     departure_timeout_s: int = 20
+    # Of every room that nobody said otherwise of; 0 means no limit.
+    max_participants: int = 0
+    # Whether the first to join makes a room; else CreateRoom does, or a token that may.
+    auto_create: bool = True
+    enable_remote_unmute: bool = False
 
     @property
     def signing_pair(self) -> tuple[str, str]:
@@ -67,6 +73,9 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
     "state_file": str,
     "empty_timeout_s": int,
     "departure_timeout_s": int,
+    "max_participants": int,
+    "auto_create": bool,
+    "enable_remote_unmute": bool,
 }
 
 

@@ -12,12 +12,14 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from app.runtime.tasks import TaskOwner
+from app.server.api.absent_services import absent_services
 from app.server.api.auth import HttpRefusal
 from app.server.api.door import Door
 from app.server.api.doorstep import Doorstep
 from app.server.api.host_door import HostDoor
 from app.server.api.room_service import RoomService
 from app.server.api.signal_socket import SignalSocket
+from app.server.api.twirp import Service, Twirp
 from app.server.config import ServerConfig
 from app.server.gate.gates import Gates
 from app.server.room.rooms import Rooms
@@ -48,7 +50,8 @@ async def _answer_once(request: web.Request, handler: Handler) -> web.StreamResp
     if request.method == "OPTIONS":
         return web.Response(status=204, headers=_PREFLIGHT)
     try:
-        if _is_socket(request):
+        if _is_socket(request) or request.path.startswith("/twirp/"):
+            # Twirp bounds the reading itself: a call on a participant may take its time.
             response = await handler(request)
         else:
             async with asyncio.timeout(request.app[DOORSTEP].timeout_s):
@@ -87,14 +90,24 @@ def build_application(
     application = web.Application(middlewares=[_answer], client_max_size=MAX_BODY_BYTES)
     application[DOORSTEP] = doorstep
     signal = SignalSocket(config, rooms, gates, tasks)
-    service = RoomService(config, rooms, gates)
+    # Services of the server API by name; whoever builds another adds it here.
+    services: dict[str, Service] = {
+        **absent_services(),
+        "RoomService": RoomService(config, rooms).methods,
+    }
+    twirp = Twirp(
+        config.keys,
+        services,
+        read_timeout_s=doorstep.timeout_s,
+        effective=gates.effective if gates is not None else lambda claims: claims,
+    )
     routes = application.router
     routes.add_get("/", _root)
     routes.add_get("/rtc", _not_here)
     routes.add_get("/rtc/validate", _not_here)
     routes.add_get("/rtc/v1", signal.handle_socket)
     routes.add_get("/rtc/v1/validate", signal.handle_validate)
-    routes.add_route("*", "/twirp/livekit.{service}/{method}", service.handle)
+    routes.add_route("*", "/twirp/livekit.{service}/{method}", twirp.handle)
     if gates is not None:
         door = Door(config, gates)
         routes.add_get("/lanai/v1/rooms/{room}", door.handle_room)

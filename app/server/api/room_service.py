@@ -1,126 +1,239 @@
-"""LiveKit's server API (Twirp): of RoomService only DeleteRoom, the rest says `unimplemented`.
+"""LiveKit's RoomService: who is in which room, and what is done to them.
 
-Requests are protobuf or JSON, answers come in the same form; errors are always JSON with a
-`code`. The grant is checked before anything else, so that a stranger learns nothing.
+Each method checks its grant before it looks for anything. An absent room or participant is
+`not_found` at once, except where the reference answers with nothing.
 """
 
 from __future__ import annotations
 
-from aiohttp import web
-from google.protobuf import json_format
-from google.protobuf.message import DecodeError, Message
-from livekit.protocol import models
-from livekit.protocol import room as room_messages
+from google.protobuf.message import Message
+from livekit.protocol import models, rtc
+from livekit.protocol import room as messages
 
-from app.protocol.token import VideoGrant
-from app.server.api.auth import HttpRefusal, claims_of
+from app.protocol.errors import ProtocolError
+from app.protocol.token import Claims
+from app.server.api import grants
+from app.server.api.twirp import Method, Service, TwirpError
 from app.server.config import ServerConfig
-from app.server.gate.gates import Gates
+from app.server.room import configuration, moderation
+from app.server.room.data_router import LOSSY, RELIABLE
+from app.server.room.metadata import MAX_METADATA_BYTES, MAX_NAME_BYTES, MetadataRefusal
+from app.server.room.participant import Participant, Reasons
+from app.server.room.room import Room
 from app.server.room.rooms import Rooms
+from app.server.room.server_calls import CallFailed
 
-_HTTP = {
-    "bad_route": 404,
-    "invalid_argument": 400,
-    "malformed": 400,
-    "not_found": 404,
-    "unauthenticated": 401,
-    "unimplemented": 501,
+NONCE_BYTES = 16
+# Error codes of a call that failed, as the caller is told them; others are internal errors.
+_CALL_CODES = {
+    1400: "invalid_argument",
+    1401: "not_found",
+    1402: "invalid_argument",
+    1403: "unimplemented",
+    1404: "unimplemented",
+    1501: "canceled",
+    1502: "canceled",
+    1503: "unavailable",
 }
-_ROOM_METHODS = {
-    "CreateRoom",
-    "ListRooms",
-    "DeleteRoom",
-    "ListParticipants",
-    "GetParticipant",
-    "RemoveParticipant",
-    "MutePublishedTrack",
-    "UpdateParticipant",
-    "UpdateSubscriptions",
-    "SendData",
-    "UpdateRoomMetadata",
-    "ForwardParticipant",
-    "MoveParticipant",
-    "PerformRpc",
-}
-_OTHER_SERVICES = {"Egress", "Ingress", "SIP", "AgentDispatchService"}
-_JSON, _PROTOBUF = "application/json", "application/protobuf"
-
-
-class _TwirpError(Exception):
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
 
 
 class RoomService:
-    """Handler of `/twirp/livekit.{service}/{method}`."""
+    """Methods of one server's rooms."""
 
-    def __init__(self, config: ServerConfig, rooms: Rooms, gates: Gates | None) -> None:
+    def __init__(self, config: ServerConfig, rooms: Rooms) -> None:
         self._config = config
         self._rooms = rooms
-        self._gates = gates
 
-    async def handle(self, request: web.Request) -> web.Response:
-        """Answer one call."""
-        service = request.match_info["service"]
-        if service != "RoomService" and service not in _OTHER_SERVICES:
-            return web.Response(status=404, text="404 page not found\n")
+    @property
+    def methods(self) -> Service:
+        """Everything that can be asked."""
+        return {
+            "CreateRoom": Method(messages.CreateRoomRequest, self._create_room),
+            "ListRooms": Method(messages.ListRoomsRequest, self._list_rooms),
+            "DeleteRoom": Method(messages.DeleteRoomRequest, self._delete_room),
+            "ListParticipants": Method(messages.ListParticipantsRequest, self._list_participants),
+            "GetParticipant": Method(messages.RoomParticipantIdentity, self._get_participant),
+            "RemoveParticipant": Method(messages.RoomParticipantIdentity, self._remove_participant),
+            "MutePublishedTrack": Method(messages.MuteRoomTrackRequest, self._mute_track),
+            "UpdateParticipant": Method(
+                messages.UpdateParticipantRequest, self._update_participant
+            ),
+            "UpdateSubscriptions": Method(
+                messages.UpdateSubscriptionsRequest, self._update_subscriptions
+            ),
+            "SendData": Method(messages.SendDataRequest, self._send_data),
+            "UpdateRoomMetadata": Method(
+                messages.UpdateRoomMetadataRequest, self._update_room_metadata
+            ),
+            "PerformRpc": Method(messages.PerformRpcRequest, self._perform_rpc),
+        }
+
+    # --- rooms
+
+    async def _create_room(
+        self, claims: Claims | None, request: messages.CreateRoomRequest
+    ) -> Message:
+        grants.need_room_create(claims)
+        if not request.name:
+            raise TwirpError("invalid_argument", "room name is required")
+        if len(request.name.encode()) > MAX_NAME_BYTES:
+            words = f"room name length exceeds limits: max length {MAX_NAME_BYTES}"
+            raise TwirpError("invalid_argument", words)
+        _check_metadata(request.metadata)
+        if self._rooms.is_stopping:
+            raise TwirpError("unavailable", "server is shutting down")
         try:
-            return await self._call(request, service, request.match_info["method"])
-        except _TwirpError as error:
-            body = {"code": error.code, "msg": error.message}
-            return web.json_response(body, status=_HTTP[error.code])
+            wanted = configuration.from_request(request)
+        except ProtocolError as error:
+            raise TwirpError("invalid_argument", error.reason) from error
+        return self._rooms.get_or_create(request.name, wanted).snapshot()
 
-    async def _call(self, request: web.Request, service: str, method: str) -> web.Response:
-        is_known = service != "RoomService" or method in _ROOM_METHODS
-        if request.method != "POST" or request.content_type not in (_JSON, _PROTOBUF):
-            raise _TwirpError("bad_route", "POST with protobuf or JSON is required")
-        if not is_known:
-            raise _TwirpError("bad_route", "no handler for this path")
-        grant = self._grant(request)
-        if (service, method) != ("RoomService", "DeleteRoom"):
-            raise _TwirpError("unimplemented", f"{service}.{method} is not built yet")
-        if not grant.room_create:
-            raise _TwirpError("unauthenticated", "permissions denied")
-        wanted = await _read(request, room_messages.DeleteRoomRequest())
-        if grant.room_join and grant.room and grant.room != wanted.room:
-            # A participant's token speaks for its own room only.
-            raise _TwirpError("unauthenticated", "permissions denied")
-        reason = models.DisconnectReason.ROOM_DELETED
-        if self._rooms.close_room(wanted.room, reason) is None:
-            raise _TwirpError("not_found", "requested room does not exist")
-        return _write(request, room_messages.DeleteRoomResponse())
+    async def _list_rooms(
+        self, claims: Claims | None, request: messages.ListRoomsRequest
+    ) -> Message:
+        grants.need_room_list(claims)
+        wanted = set(request.names)
+        rooms = [room for room in self._rooms.live.values() if not wanted or room.name in wanted]
+        return messages.ListRoomsResponse(rooms=[room.snapshot() for room in rooms])
 
-    def _grant(self, request: web.Request) -> VideoGrant:
+    async def _delete_room(
+        self, claims: Claims | None, request: messages.DeleteRoomRequest
+    ) -> Message:
+        grants.need_room_delete(claims, request.room)
+        if self._rooms.close_room(request.room, Reasons.ROOM_DELETED) is None:
+            raise _no_room()
+        return messages.DeleteRoomResponse()
+
+    async def _update_room_metadata(
+        self, claims: Claims | None, request: messages.UpdateRoomMetadataRequest
+    ) -> Message:
+        grants.need_room_admin(claims, request.room)
+        _check_metadata(request.metadata)
+        room = self._room(request.room)
+        room.set_metadata(request.metadata)
+        return room.snapshot()
+
+    # --- participants
+
+    async def _list_participants(
+        self, claims: Claims | None, request: messages.ListParticipantsRequest
+    ) -> Message:
+        grants.need_room_admin(claims, request.room)
+        room = self._rooms.find(request.room)
+        people = room.participants.values() if room is not None else ()
+        return messages.ListParticipantsResponse(participants=[p.snapshot() for p in people])
+
+    async def _get_participant(
+        self, claims: Claims | None, request: messages.RoomParticipantIdentity
+    ) -> Message:
+        grants.need_room_admin(claims, request.room)
+        return self._participant(request.room, request.identity).snapshot()
+
+    async def _remove_participant(
+        self, claims: Claims | None, request: messages.RoomParticipantIdentity
+    ) -> Message:
+        grants.need_room_admin(claims, request.room)
+        participant = self._participant(request.room, request.identity)
+        self._room(request.room).remove(participant, Reasons.PARTICIPANT_REMOVED)
+        return messages.RemoveParticipantResponse()
+
+    async def _mute_track(
+        self, claims: Claims | None, request: messages.MuteRoomTrackRequest
+    ) -> Message:
+        grants.need_room_admin(claims, request.room)
+        if not request.muted and not self._config.enable_remote_unmute:
+            raise TwirpError("failed_precondition", "remote unmute not enabled")
+        participant = self._participant(request.room, request.identity)
+        track = moderation.mute_track(participant, request.track_sid, request.muted)
+        return messages.MuteRoomTrackResponse(track=track)
+
+    async def _update_participant(
+        self, claims: Claims | None, request: messages.UpdateParticipantRequest
+    ) -> Message:
+        grants.need_room_admin(claims, request.room)
+        participant = self._participant(request.room, request.identity)
         try:
-            claims = claims_of(request, self._config.keys)
-            return (self._gates.effective(claims) if self._gates is not None else claims).video
-        except HttpRefusal as refusal:
-            raise _TwirpError("unauthenticated", refusal.text) from refusal
+            moderation.update_participant(participant, request)
+        except MetadataRefusal as refusal:
+            is_forbidden = refusal.reason == rtc.RequestResponse.NOT_ALLOWED
+            code = "permission_denied" if is_forbidden else "invalid_argument"
+            raise TwirpError(code, refusal.message) from refusal
+        return participant.snapshot()
 
+    async def _update_subscriptions(
+        self, claims: Claims | None, request: messages.UpdateSubscriptionsRequest
+    ) -> Message:
+        grants.need_room_admin(claims, request.room)
+        participant = self._participant(request.room, request.identity)
+        sids = set(request.track_sids)
+        for tracks in request.participant_tracks:
+            sids.update(tracks.track_sids)
+        self._room(request.room).subscription_requested(participant, sids, request.subscribe)
+        return messages.UpdateSubscriptionsResponse()
 
-async def _read(
-    request: web.Request, message: room_messages.DeleteRoomRequest
-) -> room_messages.DeleteRoomRequest:
-    body = await request.read()
-    try:
-        if request.content_type == _JSON:
-            json_format.Parse(body, message, ignore_unknown_fields=True)
-        else:
-            message.ParseFromString(body)
-    except (DecodeError, json_format.ParseError, ValueError, RecursionError) as error:
-        raise _TwirpError("malformed", "the request does not decode") from error
-    return message
+    # --- data and calls
 
-
-def _write(request: web.Request, message: Message) -> web.Response:
-    if request.content_type == _JSON:
-        text = json_format.MessageToJson(
-            message,
-            preserving_proto_field_name=True,
-            always_print_fields_with_no_presence=True,
-            indent=None,
+    async def _send_data(self, claims: Claims | None, request: messages.SendDataRequest) -> Message:
+        grants.need_room_admin(claims, request.room)
+        if len(request.nonce) not in (0, NONCE_BYTES):
+            words = f"nonce should be 16-bytes or not present, got: {len(request.nonce)} bytes"
+            raise TwirpError("invalid_argument", words)
+        user = models.UserPacket(
+            payload=request.data,
+            destination_sids=request.destination_sids,
+            destination_identities=request.destination_identities,
+            nonce=request.nonce,
         )
-        return web.Response(text=text, content_type=_JSON)
-    return web.Response(body=message.SerializeToString(), content_type=_PROTOBUF)
+        if request.HasField("topic"):
+            user.topic = request.topic
+        label = LOSSY if request.kind == models.DataPacket.LOSSY else RELIABLE
+        try:
+            self._room(request.room).send_data(user, label)
+        except ProtocolError as error:
+            raise TwirpError("invalid_argument", error.reason) from error
+        return messages.SendDataResponse()
+
+    async def _perform_rpc(
+        self, claims: Claims | None, request: messages.PerformRpcRequest
+    ) -> Message:
+        grants.need_room_admin(claims, request.room)
+        if not request.destination_identity:
+            raise TwirpError("invalid_argument", "destination identity is required")
+        participant = self._participant(request.room, request.destination_identity)
+        try:
+            payload = await self._room(request.room).calls.perform(
+                lambda data: participant.send_data(RELIABLE, data),
+                target_sid=participant.sid,
+                target_identity=participant.identity,
+                method=request.method,
+                payload=request.payload,
+                response_timeout_s=request.response_timeout_ms / 1000,
+            )
+        except CallFailed as failure:
+            code = _CALL_CODES.get(failure.code, "unknown")
+            raise TwirpError(code, f"RpcError {failure.code}: {failure.message}") from failure
+        return messages.PerformRpcResponse(payload=payload)
+
+    # --- inside
+
+    def _room(self, name: str) -> Room:
+        room = self._rooms.find(name)
+        if room is None:
+            raise _no_room()
+        return room
+
+    def _participant(self, room_name: str, identity: str) -> Participant:
+        room = self._rooms.find(room_name)
+        participant = room.by_identity(identity) if room is not None else None
+        if participant is None:
+            raise TwirpError("not_found", "participant does not exist")
+        return participant
+
+
+def _no_room() -> TwirpError:
+    return TwirpError("not_found", "requested room does not exist")
+
+
+def _check_metadata(metadata: str) -> None:
+    if len(metadata.encode()) > MAX_METADATA_BYTES:
+        raise TwirpError("invalid_argument", "metadata size exceeds limits")

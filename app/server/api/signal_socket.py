@@ -30,6 +30,7 @@ from app.server.api.auth import HttpRefusal, joining_claims
 from app.server.config import ServerConfig
 from app.server.gate.gate import GateRefusal
 from app.server.gate.gates import Gates
+from app.server.room.configuration import from_claims
 from app.server.room.metadata import is_within_limits
 from app.server.room.participant import Participant
 from app.server.room.rooms import Rooms
@@ -178,9 +179,19 @@ class SignalSocket:
             raise HttpRefusal(401, "no permissions to access the room")
         if not is_within_limits(claims, join):
             raise HttpRefusal(400, "name, metadata or attributes too large")
+        self._check_room(claims)
+        return claims, join
+
+    def _check_room(self, claims: Claims) -> None:
+        try:
+            from_claims(claims)
+        except ProtocolError as error:
+            raise HttpRefusal(400, error.reason) from error
+        is_here = self._rooms.find(claims.video.room) is not None
+        if not is_here and not self._config.auto_create and not claims.video.room_create:
+            raise HttpRefusal(404, "requested room does not exist")
         if self._is_full(claims):
             raise HttpRefusal(503, "room is full")
-        return claims, join
 
     def _pass_gate(self, claims: Claims) -> Claims:
         """Return what the claims are worth in a hosted room; the removed and locked out go."""
@@ -191,10 +202,7 @@ class SignalSocket:
 
     def _is_full(self, claims: Claims) -> bool:
         room = self._rooms.find(claims.video.room)
-        if room is None or room.by_identity(claims.identity) is not None:
-            return False
-        limit = room.info.max_participants
-        return bool(limit) and room.snapshot().num_participants >= limit
+        return room is not None and room.is_full_for(claims)
 
     async def _serve(
         self,
@@ -214,7 +222,7 @@ class SignalSocket:
                 leave_response(rtc.LeaveRequest.DISCONNECT, models.DisconnectReason.JOIN_FAILURE)
             )
             return
-        room = self._rooms.get_or_create(claims.video.room)
+        room = self._rooms.get_or_create(claims.video.room, from_claims(claims))
         participant = room.join(claims, join, connection)
         pace = _Pace(participant)
         try:

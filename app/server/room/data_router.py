@@ -22,6 +22,8 @@ LOSSY = "_lossy"
 DATA_TRACK = "_data_track"
 NONCES_REMEMBERED = 100
 MAX_PACKET_BYTES = 65_535
+# What clients take in one message.
+MAX_SERVER_PACKET_BYTES = 64_000
 
 
 @dataclass
@@ -50,7 +52,9 @@ class RoutedPacket:
 class DataRouter:
     """Forwarding of one room's data packets."""
 
-    def __init__(self) -> None:
+    def __init__(self, take_answer: Callable[[str, models.DataPacket], bool] | None = None) -> None:
+        """`take_answer` gets the sender's sid and what may answer a call of the server's own."""
+        self._take_answer = take_answer
         self._nonces: deque[bytes] = deque(maxlen=NONCES_REMEMBERED)
 
     def route(
@@ -75,6 +79,21 @@ class DataRouter:
             return None
         return RoutedPacket(label, packet.SerializeToString(), tuple(receivers))
 
+    def route_from_server(
+        self, user: models.UserPacket, label: str, people: Mapping[str, str]
+    ) -> RoutedPacket | None:
+        """Return a packet that no participant sent; None when nobody gets it."""
+        if not self._is_first(user.nonce):
+            return None
+        packet = models.DataPacket(user=user)
+        packet.kind = models.DataPacket.LOSSY if label == LOSSY else models.DataPacket.RELIABLE
+        packet.destination_identities.extend(user.destination_identities)
+        receivers = _receivers(DataSender("", ""), packet, people)
+        data = packet.SerializeToString()
+        if len(data) > MAX_SERVER_PACKET_BYTES:
+            raise ProtocolError("data packet too large")
+        return RoutedPacket(label, data, tuple(receivers)) if receivers else None
+
     def _is_allowed(self, sender: DataSender, packet: models.DataPacket) -> bool:
         if sender.passes is not None and not sender.passes(packet):
             return False
@@ -87,6 +106,8 @@ class DataRouter:
                 return sender.is_agent and track_id.startswith("TR_")
             case "user":
                 return self._is_first(packet.user.nonce)
+            case "rpc_ack" | "rpc_response" if self._take_answer is not None:
+                return not self._take_answer(sender.sid, packet)
             case _:
                 return True
 

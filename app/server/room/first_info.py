@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from livekit.protocol import models, rtc
 
-from app.protocol.token import Claims
+from app.protocol.token import Claims, VideoGrant
 from app.server.room.metadata import without_reserved
 from app.server.room.publication import known_values
 
@@ -13,10 +13,9 @@ def first_info(
     sid: str, claims: Claims, request: rtc.JoinRequest, *, now_ms: int
 ) -> models.ParticipantInfo:
     """Return the announcement, in state JOINING."""
-    grant = claims.video
     kind_name = claims.kind.upper()
     known_kinds = set(models.ParticipantInfo.Kind.keys())
-    known_sources = set(models.TrackSource.keys())
+    known_details = set(models.ParticipantInfo.KindDetail.keys())
     info = models.ParticipantInfo(
         sid=sid,
         identity=claims.identity,
@@ -28,20 +27,36 @@ def first_info(
         joined_at_ms=now_ms,
         version=1,
         kind=kind_name if kind_name in known_kinds else "STANDARD",
+        kind_details=[
+            name.upper() for name in claims.kind_details if name.upper() in known_details
+        ],
         client_protocol=request.client_info.client_protocol,
         capabilities=known_values(models.ClientInfo.Capability, request.client_info.capabilities),
-        permission=models.ParticipantPermission(
-            can_subscribe=grant.may_subscribe,
-            can_publish=grant.may_publish,
-            can_publish_data=grant.may_publish_data,
-            hidden=grant.hidden,
-            recorder=grant.recorder,
-            agent=grant.agent,
-            can_update_metadata=grant.can_update_own_metadata,
-            can_subscribe_metrics=grant.can_subscribe_metrics,
-            can_publish_sources=[
-                name.upper() for name in grant.can_publish_sources if name.upper() in known_sources
-            ],
-        ),
+        permission=permission_of(claims.video),
     )
     return info
+
+
+def is_dependent(claims: Claims) -> bool:
+    """Whether this is an agent or a recorder, who is there for others only."""
+    grant = claims.video
+    return grant.agent or grant.recorder or claims.kind.lower() in ("agent", "egress")
+
+
+def permission_of(grant: VideoGrant) -> models.ParticipantPermission:
+    """Return what everybody is told of a grant."""
+    known_sources = set(models.TrackSource.keys())
+    return models.ParticipantPermission(
+        can_subscribe=grant.may_subscribe,
+        can_publish=grant.may_publish,
+        can_publish_data=grant.may_publish_data,
+        hidden=grant.hidden,
+        recorder=grant.recorder,
+        agent=grant.agent,
+        can_update_metadata=grant.can_update_own_metadata,
+        can_subscribe_metrics=grant.can_subscribe_metrics,
+        can_manage_agent_session=grant.can_manage_agent_session,
+        can_publish_sources=[
+            name.upper() for name in grant.can_publish_sources if name.upper() in known_sources
+        ],
+    )

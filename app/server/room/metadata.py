@@ -52,6 +52,12 @@ def check_update(request: rtc.UpdateParticipantMetadata, current: models.Partici
         raise MetadataRefusal(
             reasons.NOT_ALLOWED, "does not have permission to update own metadata"
         )
+    check_values(request, current)
+
+
+def check_values(request: rtc.UpdateParticipantMetadata, current: models.ParticipantInfo) -> None:
+    """Raise `MetadataRefusal` for what nobody may write, whatever the rights are."""
+    reasons = rtc.RequestResponse
     if RESERVED_ATTRIBUTES & set(request.attributes):
         raise MetadataRefusal(reasons.NOT_ALLOWED, "attribute is written by the server")
     if len(request.name.encode()) > MAX_NAME_BYTES:

@@ -20,7 +20,7 @@ from app.protocol.token import Claims
 from app.rtc.server_transport import PEER_CLOSED, ServerTransport, TransportObserver
 from app.server.room.data_router import RELIABLE, DataSender
 from app.server.room.early_data import EarlyData
-from app.server.room.first_info import first_info
+from app.server.room.first_info import first_info, is_dependent
 from app.server.room.identifiers import fresh_id, fresh_ssrc, fresh_track_id
 from app.server.room.metadata import MetadataRefusal, apply_update, check_update
 from app.server.room.negotiation import Negotiation
@@ -128,8 +128,12 @@ class Participant(TransportObserver):
     @property
     def is_dependent(self) -> bool:
         """Agents and recorders keep no room open."""
-        grant = self.claims.video
-        return grant.agent or grant.recorder or self.info.kind in (States.AGENT, States.EGRESS)
+        return is_dependent(self.claims)
+
+    @property
+    def is_hidden(self) -> bool:
+        """Whether the others hear nothing of it."""
+        return self.claims.video.hidden
 
     @property
     def is_publisher(self) -> bool:
@@ -355,11 +359,15 @@ class Participant(TransportObserver):
         if publication is None:
             self._respond(rtc.RequestResponse(mute=request), rtc.RequestResponse.NOT_FOUND)
             return
-        if publication.info.muted == request.muted:
+        self.set_muted(publication, request.muted)
+
+    def set_muted(self, publication: Publication, muted: bool) -> None:
+        """Note that a track is muted or not, and tell everybody."""
+        if publication.info.muted == muted:
             return
-        publication.info.muted = request.muted
+        publication.info.muted = muted
         if publication.uptrack is not None:
-            publication.uptrack.muted = request.muted
+            publication.uptrack.muted = muted
         if publication.is_announced:
             self.bump()
             self._events.participant_changed(self)
@@ -409,11 +417,29 @@ class Participant(TransportObserver):
             echo.message = refusal.message
             self._respond(echo, refusal.reason)
             return
-        for _ in apply_update(request, self.info):
-            self.bump()
-            self._events.participant_changed(self)
-        self._events.claims_changed(self)
+        self.describe(request)
         self._respond(echo, rtc.RequestResponse.OK)
+
+    def describe(self, update: rtc.UpdateParticipantMetadata) -> None:
+        """Write an accepted update, tell everybody, and give the client a token that has it."""
+        for _ in apply_update(update, self.info):
+            self.bump()
+            self._events.participant_described(self)
+        self._events.claims_changed(self)
+
+    def take_back(self, publication: Publication) -> None:
+        """End a track that may not be published any more, and tell its owner's client."""
+        self.publisher.end(publication)
+        self.send(
+            rtc.SignalResponse(
+                track_unpublished=rtc.TrackUnpublishedResponse(track_sid=publication.sid)
+            )
+        )
+
+    def tell_permission(self, *, was_hidden: bool) -> None:
+        """Tell everybody of new rights; the client gets a token that has them."""
+        self._events.participant_permitted(self, was_hidden=was_hidden)
+        self._events.claims_changed(self)
 
     def _handle_simulation(self, request: rtc.SimulateScenario) -> None:
         match request.WhichOneof("scenario"):

@@ -29,7 +29,13 @@ class RoomEvents(Protocol):
     """What the room does for its participants."""
 
     def participant_changed(self, participant: Participant) -> None:
-        """Tell everybody."""
+        """Tell everybody at once."""
+
+    def participant_described(self, participant: Participant) -> None:
+        """Tell everybody of a name, metadata or attributes, in a big room a moment later."""
+
+    def participant_permitted(self, participant: Participant, *, was_hidden: bool) -> None:
+        """Tell everybody of new rights, and apply them to subscriptions."""
 
     def participant_active(self, participant: Participant) -> None:
         """Media flows."""

@@ -22,12 +22,16 @@ from app.protocol.token import Claims
 from app.rtc.server_transport import ServerTransport, TransportObserver
 from app.runtime.tasks import TaskOwner, spawn
 from app.server.gate.gates import Gates
-from app.server.room.data_router import LOSSY, RELIABLE, DataRouter
+from app.server.room.configuration import RoomConfiguration
+from app.server.room.data_router import LOSSY, RELIABLE, DataRouter, RoutedPacket
+from app.server.room.first_info import is_dependent
 from app.server.room.identifiers import fresh_id
 from app.server.room.participant import Participant, Reasons, States
 from app.server.room.ports import SignalSink
 from app.server.room.publication import Publication
 from app.server.room.reports import RoomReports
+from app.server.room.server_calls import ServerCalls
+from app.server.room.update_batch import UpdateBatch
 from app.server.tracks.media import RoomMedia
 
 log = structlog.get_logger(__name__)
@@ -51,23 +55,28 @@ class RoomServices:
 class Room:
     """Everything that happens under one room name."""
 
-    def __init__(
-        self, name: str, services: RoomServices, *, empty_timeout_s: int, departure_timeout_s: int
-    ) -> None:
+    def __init__(self, name: str, services: RoomServices, configuration: RoomConfiguration) -> None:
         now_ms = int(time.time() * 1000)
         self.info = models.Room(
             sid=fresh_id("RM_"),
             name=name,
-            empty_timeout=empty_timeout_s,
-            departure_timeout=departure_timeout_s,
+            empty_timeout=configuration.empty_timeout,
+            departure_timeout=configuration.departure_timeout,
+            max_participants=configuration.max_participants,
+            metadata=configuration.metadata,
+            turn_password=secrets.token_urlsafe(32),
             creation_time=now_ms // 1000,
             creation_time_ms=now_ms,
             enabled_codecs=[models.Codec(mime=mime) for mime in ROOM_MIMES],
         )
+        self.configuration = configuration
         self.participants: dict[str, Participant] = {}
+        self.calls = ServerCalls()
         self.is_closed = False
         self._services = services
-        self._router = DataRouter()
+        self._router = DataRouter(self.calls.handle_packet)
+        self._batch = UpdateBatch()
+        self._batch_timer: asyncio.TimerHandle | None = None
         self._sif_trailer = secrets.token_bytes(24)
         self._media = RoomMedia(speakers_changed=self._on_speakers)
         self._loop = asyncio.get_running_loop()
@@ -93,6 +102,7 @@ class Room:
         room.CopyFrom(self.info)
         room.num_participants = len(people)
         room.num_publishers = sum(1 for p in people if p.is_publisher)
+        room.active_recording = any(p.claims.video.recorder for p in self.participants.values())
         return room
 
     def by_identity(self, identity: str) -> Participant | None:
@@ -101,6 +111,13 @@ class Room:
             if participant.identity == identity:
                 return participant
         return None
+
+    def is_full_for(self, claims: Claims) -> bool:
+        """Whether there is no place left for somebody who is not here yet."""
+        limit = self.info.max_participants
+        if not limit or is_dependent(claims) or self.by_identity(claims.identity) is not None:
+            return False
+        return self.snapshot().num_participants >= limit
 
     def is_over(self, now_s: float) -> bool:
         """Whether the room has been empty for longer than it may be."""
@@ -116,8 +133,7 @@ class Room:
         """Let somebody in; an older session of the same identity has to go first."""
         older = self.by_identity(claims.identity)
         if older is not None:
-            older.dismiss(rtc.LeaveRequest.DISCONNECT, Reasons.DUPLICATE_IDENTITY)
-            self.participant_left(older, Reasons.DUPLICATE_IDENTITY)
+            self.remove(older, Reasons.DUPLICATE_IDENTITY)
         participant = Participant(
             claims,
             request,
@@ -126,7 +142,7 @@ class Room:
             open_transport=self._services.open_transport,
             room_media=self._media,
         )
-        others = [p.snapshot() for p in self.participants.values() if not p.claims.video.hidden]
+        others = [p.snapshot() for p in self.participants.values() if not p.is_hidden]
         self.participants[participant.sid] = participant
         self._had_people = self._had_people or not participant.is_dependent
         if self._gates is not None:
@@ -142,6 +158,7 @@ class Room:
             )
         )
         participant.info.state = States.JOINED
+        participant.bump()
         self.claims_changed(participant)
         self._broadcast_update(participant, to_self=False)
         if participant.settings.auto_subscribe:
@@ -165,6 +182,7 @@ class Room:
             self._gates.participant_left(self, participant, reason)
         participant.close(reason)
         participant.sink.close()
+        self.calls.handle_left(participant.sid)
         self._last_left_s = self._loop.time()
         self._broadcast_update(participant, to_self=False)
         self._services.reports.participant_left(
@@ -182,16 +200,21 @@ class Room:
             reason=models.DisconnectReason.Name(reason),
         )
 
+    def remove(self, participant: Participant, reason: int) -> None:
+        """Send somebody away."""
+        participant.dismiss(rtc.LeaveRequest.DISCONNECT, reason)
+        self.participant_left(participant, reason)
+
     def close(self, reason: int) -> None:
         """Send everybody away and end the room."""
         if self.is_closed:
             return
         self.is_closed = True
         for participant in list(self.participants.values()):
-            participant.dismiss(rtc.LeaveRequest.DISCONNECT, reason)
-            self.participant_left(participant, reason)
-        if self._update_timer is not None:
-            self._update_timer.cancel()
+            self.remove(participant, reason)
+        for timer in (self._update_timer, self._batch_timer):
+            if timer is not None:
+                timer.cancel()
         self._media.close()
         if self._gates is not None:
             self._gates.room_closed(self)
@@ -203,6 +226,24 @@ class Room:
     def participant_changed(self, participant: Participant) -> None:
         """Tell everybody, the participant included."""
         self._broadcast_update(participant, to_self=True)
+
+    def participant_described(self, participant: Participant) -> None:
+        """Tell the participant at once, and the others as soon as there is room for it."""
+        self._broadcast_update(participant, to_self=True, may_wait=True)
+
+    def participant_permitted(self, participant: Participant, *, was_hidden: bool) -> None:
+        """Tell everybody; who hides is gone for the others, who shows itself has come."""
+        if participant.is_hidden and not was_hidden:
+            gone = participant.snapshot()
+            gone.state = States.DISCONNECTED
+            update = rtc.ParticipantUpdate(participants=[gone])
+            self._broadcast(rtc.SignalResponse(update=update), except_sid=participant.sid)
+        if self._gates is not None:
+            self._gates.permission_set(self, participant)
+        self._broadcast_update(participant, to_self=True)
+        self.permissions_changed(participant)
+        for publisher, publication in self._publications().values():
+            self._review(participant, publisher, publication)
 
     def participant_active(self, participant: Participant) -> None:
         """Media flows."""
@@ -255,6 +296,7 @@ class Room:
         known = self._publications()
         for track_sid in track_sids:
             if not subscribe:
+                participant.subscriber.withheld.discard(track_sid)
                 participant.subscriber.unsubscribe(track_sid)
             elif track_sid in known:
                 self._subscribe(participant, *known[track_sid])
@@ -263,16 +305,22 @@ class Room:
         """Take tracks away from those who may no longer have them, and give them back."""
         for publication in participant.publisher.publications.values():
             for other in self.participants.values():
-                if other is participant or not publication.is_announced:
-                    continue
-                allowed = self._may_subscribe(other, participant, publication)
-                has_it = publication.sid in other.subscriber.track_sids
-                if has_it and not allowed:
-                    other.subscriber.unsubscribe(publication.sid)
-                    self._send_permission(other, participant, publication, allowed=False)
-                elif allowed and not has_it and other.settings.auto_subscribe:
-                    self._send_permission(other, participant, publication, allowed=True)
-                    other.subscriber.subscribe(publication)
+                self._review(other, participant, publication)
+
+    def _review(self, other: Participant, publisher: Participant, publication: Publication) -> None:
+        """Look again whether somebody may have a track."""
+        if other is publisher or not publication.is_announced:
+            return
+        allowed = self._may_subscribe(other, publisher, publication)
+        subscriber = other.subscriber
+        if publication.sid in subscriber.track_sids and not allowed:
+            subscriber.unsubscribe(publication.sid)
+            subscriber.withheld.add(publication.sid)
+            self._send_permission(other, publisher, publication, allowed=False)
+        elif allowed and publication.sid in subscriber.withheld:
+            subscriber.withheld.discard(publication.sid)
+            self._send_permission(other, publisher, publication, allowed=True)
+            subscriber.subscribe(publication)
 
     def settings_requested(
         self, participant: Participant, request: rtc.UpdateTrackSettings
@@ -287,19 +335,39 @@ class Room:
             # Publishing a data track is refused, so nobody subscribes to it; other labels
             # are no part of the protocol.
             return
-        people = {p.identity: p.sid for p in self.participants.values()}
         try:
-            routed = self._router.route(participant.data_sender, label, data, people)
+            routed = self._router.route(participant.data_sender, label, data, self._sids())
         except ProtocolError as error:
             participant.note_fault("data packet dropped", error.reason)
             return
         if routed is None:
             return
+        self._deliver(routed)
+
+    # --- what the server API does
+
+    def send_data(self, user: models.UserPacket, label: str) -> None:
+        """Deliver a packet that nobody here sent; `ProtocolError` when it is too large."""
+        routed = self._router.route_from_server(user, label, self._sids())
+        if routed is not None:
+            self._deliver(routed)
+
+    def set_metadata(self, metadata: str) -> None:
+        """Change the room's metadata and tell everybody."""
+        self.info.metadata = metadata
+        if self._update_timer is not None:
+            self._update_timer.cancel()
+        self._send_room_update()
+
+    # --- inside
+
+    def _sids(self) -> Mapping[str, str]:
+        return {p.identity: p.sid for p in self.participants.values()}
+
+    def _deliver(self, routed: RoutedPacket) -> None:
         receivers = [self.participants[sid] for sid in routed.to]
         for receiver in receivers:
             receiver.send_data(routed.label, routed.data)
-
-    # --- inside
 
     def _publications(self) -> Mapping[str, tuple[Participant, Publication]]:
         return {
@@ -318,17 +386,25 @@ class Room:
     ) -> None:
         if subscriber is publisher or not publication.is_announced:
             return
-        if publisher.claims.video.hidden:
+        if publisher.is_hidden:
             # Nobody has heard of it: clients drop such media.
             return
         if self._may_subscribe(subscriber, publisher, publication):
             subscriber.subscriber.subscribe(publication)
+        elif publication.sid not in subscriber.subscriber.withheld:
+            subscriber.subscriber.withheld.add(publication.sid)
+            if subscriber.info.permission.can_subscribe:
+                self._send_permission(subscriber, publisher, publication, allowed=False)
 
     def _may_subscribe(
         self, subscriber: Participant, publisher: Participant, publication: Publication
     ) -> bool:
-        return subscriber.info.permission.can_subscribe and publisher.rules.allows(
-            sid=subscriber.sid, identity=subscriber.identity, track_sid=publication.sid
+        return (
+            subscriber.info.permission.can_subscribe
+            and not publisher.is_hidden
+            and publisher.rules.allows(
+                sid=subscriber.sid, identity=subscriber.identity, track_sid=publication.sid
+            )
         )
 
     def _send_permission(
@@ -342,12 +418,22 @@ class Room:
             )
         )
 
-    def _broadcast_update(self, participant: Participant, *, to_self: bool) -> None:
+    def _broadcast_update(
+        self, participant: Participant, *, to_self: bool, may_wait: bool = False
+    ) -> None:
         update = rtc.SignalResponse(
             update=rtc.ParticipantUpdate(participants=[participant.snapshot()])
         )
-        if not participant.claims.video.hidden:
-            self._broadcast(update, except_sid=participant.sid)
+        if not participant.is_hidden:
+            if self._batch.handle_change(
+                participant.sid,
+                may_wait=may_wait,
+                people=len(self.participants),
+                now_s=self._loop.time(),
+            ):
+                self._broadcast(update, except_sid=participant.sid)
+            else:
+                self._schedule_batch()
             participant.told_bytes += update.ByteSize()
         if to_self:
             participant.send(update)
@@ -356,6 +442,21 @@ class Room:
         for sid, participant in self.participants.items():
             if sid != except_sid:
                 participant.send(response)
+
+    def _schedule_batch(self) -> None:
+        deadline_s = self._batch.deadline_s
+        if self._batch_timer is None and deadline_s is not None and not self.is_closed:
+            self._batch_timer = self._loop.call_at(deadline_s, self._send_batch)
+
+    def _send_batch(self) -> None:
+        self._batch_timer = None
+        known = (
+            self.participants.get(sid) for sid in self._batch.handle_deadline(self._loop.time())
+        )
+        infos = [p.snapshot() for p in known if p is not None and not p.is_hidden]
+        if infos:
+            self._broadcast(rtc.SignalResponse(update=rtc.ParticipantUpdate(participants=infos)))
+        self._schedule_batch()
 
     def _schedule_room_update(self) -> None:
         if self._update_timer is None and not self.is_closed:

@@ -10,6 +10,7 @@ from livekit.protocol import models
 
 from app.runtime.tasks import spawn
 from app.server.config import ServerConfig
+from app.server.room.configuration import RoomConfiguration, with_defaults
 from app.server.room.participant import Reasons
 from app.server.room.room import Room, RoomServices
 
@@ -17,6 +18,7 @@ log = structlog.get_logger(__name__)
 
 CHECK_INTERVAL_S = 1.0
 REFRESH_INTERVAL_S = 300.0
+_NOTHING_SAID = RoomConfiguration()
 
 
 class Rooms:
@@ -41,15 +43,14 @@ class Rooms:
         """Return a live room."""
         return self._rooms.get(name)
 
-    def get_or_create(self, name: str) -> Room:
-        """Return the room of this name, made when it is missing."""
+    def get_or_create(self, name: str, configuration: RoomConfiguration = _NOTHING_SAID) -> Room:
+        """Return the room of this name, made as the configuration says when it is missing."""
         room = self._rooms.get(name)
         if room is None:
             room = self._rooms[name] = Room(
                 name,
                 self._services,
-                empty_timeout_s=self._config.empty_timeout_s,
-                departure_timeout_s=self._config.departure_timeout_s,
+                with_defaults(name, configuration, self._config),
             )
         return room
 

@@ -72,6 +72,8 @@ class Subscriber:
         self._downlinks: dict[str, _Downlink] = {}
         self._settings: dict[str, TrackSettings] = {}
         self._had: set[str] = set()
+        # Tracks it would have but for rights that may be given later.
+        self.withheld: set[str] = set()
         self._unfit: set[str] = set()
         self._timing = _Timing()
         self._is_closed = False
@@ -89,6 +91,7 @@ class Subscriber:
     def forget(self, track_sid: str) -> None:
         """A track is gone for good: keep nothing of it."""
         self.unsubscribe(track_sid)
+        self.withheld.discard(track_sid)
         self._settings.pop(track_sid, None)
         self._had.discard(track_sid)
         self._unfit.discard(track_sid)

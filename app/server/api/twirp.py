@@ -1,0 +1,153 @@
+"""Twirp as the server API speaks it: one POST, protobuf or JSON both ways, errors always JSON.
+
+A service is a mapping of method names to `Method`s: what the request is, and who answers it.
+Whoever offers a service adds it to the mapping given to `Twirp` (`application.py`); names that
+are in no service answer as the reference does. The claims of the caller are checked here for
+their signature alone; which grant a method needs is the method's to say (`grants.py`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import web
+from google.protobuf import json_format
+from google.protobuf.message import DecodeError, Message
+
+from app.protocol.token import Claims
+from app.server.api.auth import HttpRefusal, claims_of
+
+HTTP_STATUS = {
+    "canceled": 408,
+    "deadline_exceeded": 408,
+    "unknown": 500,
+    "internal": 500,
+    "dataloss": 500,
+    "invalid_argument": 400,
+    "malformed": 400,
+    "out_of_range": 400,
+    "not_found": 404,
+    "bad_route": 404,
+    "already_exists": 409,
+    "aborted": 409,
+    "permission_denied": 403,
+    "unauthenticated": 401,
+    "resource_exhausted": 429,
+    "failed_precondition": 412,
+    "unimplemented": 501,
+    "unavailable": 503,
+}
+JSON, PROTOBUF = "application/json", "application/protobuf"
+
+
+class TwirpError(Exception):
+    """Answered as `{code, msg, meta?}` with the status that belongs to the code."""
+
+    def __init__(self, code: str, message: str, **meta: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.meta = meta
+
+
+@dataclass(frozen=True)
+class Method:
+    """One method: the message it takes, and the coroutine that answers it.
+
+    The claims are None when the caller showed no token.
+    """
+
+    request: type[Message]
+    answer: Callable[[Claims | None, Any], Awaitable[Message]]
+
+
+Service = Mapping[str, Method]
+
+
+class Twirp:
+    """Handler of `/twirp/livekit.{service}/{method}`."""
+
+    def __init__(
+        self,
+        keys: Mapping[str, str],
+        services: Mapping[str, Service],
+        *,
+        read_timeout_s: float,
+        effective: Callable[[Claims], Claims] = lambda claims: claims,
+    ) -> None:
+        """`effective` says what a participant's token is still worth in a hosted room."""
+        self._keys = keys
+        self._services = services
+        self._effective = effective
+        self._read_timeout_s = read_timeout_s
+
+    async def handle(self, request: web.Request) -> web.Response:
+        """Answer one call."""
+        service = self._services.get(request.match_info["service"])
+        if service is None:
+            return web.Response(status=404, text="404 page not found\n")
+        try:
+            return await self._call(request, service.get(request.match_info["method"]))
+        except TwirpError as error:
+            body: dict[str, object] = {"code": error.code, "msg": error.message}
+            if error.meta:
+                body["meta"] = error.meta
+            return web.json_response(body, status=HTTP_STATUS[error.code])
+
+    async def _call(self, request: web.Request, method: Method | None) -> web.Response:
+        claims = self._claims(request)
+        if request.method != "POST":
+            raise _bad_route(request, f'unsupported method "{request.method}" (only POST is)')
+        if method is None:
+            raise _bad_route(request, f'no handler for path "{request.path}"')
+        content_type = request.content_type
+        if content_type not in (JSON, PROTOBUF) or "Content-Type" not in request.headers:
+            raise _bad_route(request, f'unexpected Content-Type: "{content_type}"')
+        async with asyncio.timeout(self._read_timeout_s):
+            body = await request.read()
+        asked = _read(content_type, body, method.request())
+        return _write(content_type, await method.answer(claims, asked))
+
+    def _claims(self, request: web.Request) -> Claims | None:
+        """Return who asks; a token that is no good is a plain 401, none is nobody."""
+        if "Authorization" not in request.headers and "access_token" not in request.query:
+            return None
+        try:
+            return self._effective(claims_of(request, self._keys))
+        except HttpRefusal as refusal:
+            if refusal.text == "no permissions to access the room":
+                # A token without a grant: signed by us, and good for nothing.
+                return None
+            raise
+
+
+def _bad_route(request: web.Request, message: str) -> TwirpError:
+    route = f"{request.method} {request.path}"
+    return TwirpError("bad_route", message, twirp_invalid_route=route)
+
+
+def _read(content_type: str, body: bytes, message: Message) -> Message:
+    try:
+        if content_type == JSON:
+            json_format.Parse(body, message, ignore_unknown_fields=True)
+        else:
+            message.ParseFromString(body)
+    except (DecodeError, json_format.ParseError, ValueError, RecursionError) as error:
+        kind = "json" if content_type == JSON else "protobuf"
+        raise TwirpError("malformed", f"the {kind} request could not be decoded") from error
+    return message
+
+
+def _write(content_type: str, message: Message) -> web.Response:
+    if content_type == JSON:
+        text = json_format.MessageToJson(
+            message,
+            preserving_proto_field_name=True,
+            always_print_fields_with_no_presence=True,
+            indent=None,
+        )
+        return web.Response(text=text, content_type=JSON)
+    return web.Response(body=message.SerializeToString(), content_type=PROTOBUF)
