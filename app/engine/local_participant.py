@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import mimetypes
-import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar, overload
 
 from livekit.protocol import models as lk
 from livekit.protocol import rtc as lk_rtc
 
+from app.engine import stream_sending
 from app.engine.enums import TrackSource, VideoCodec
 from app.engine.layers import choose_layers
 from app.engine.options import ParticipantTrackPermission, TrackPublishOptions
@@ -22,7 +21,6 @@ from app.engine.session import AudioRtpSender, Session, VideoRtpSender
 from app.engine.streams import (
     ByteStreamInfo,
     ByteStreamWriter,
-    StreamError,
     TextStreamInfo,
     TextStreamWriter,
 )
@@ -31,11 +29,12 @@ from app.engine.transcription import Transcription
 from app.engine.unbuilt import LocalDataTrack
 from app.engine.uplink import AudioUplink, VideoUplink
 from app.protocol.data_packet import PacketTooLargeError
+from app.protocol.streams.negotiation import PLAIN, StreamForm
+from app.protocol.streams.splitter import TextFacts
 from app.runtime.errors import WorldError
 
 MONO_BITRATE_BPS = 32_000
 STEREO_BITRATE_BPS = 64_000
-FILE_PIECE_BYTES = 150_000
 
 _CODECS = {VideoCodec.VP8: "VP8", VideoCodec.H264: "H264"}
 
@@ -92,8 +91,10 @@ class LocalParticipant(Participant):
         *,
         rpc: RpcDesk,
         emit: Callable[..., None],
+        form_of: Callable[[Collection[str]], StreamForm] = lambda _destinations: PLAIN,
     ) -> None:
         super().__init__(owned_info)
+        self._form_of = form_of
         self._session = room_queue
         self._rpc = rpc
         self._emit = emit
@@ -292,17 +293,16 @@ class LocalParticipant(Participant):
         reply_to_id: str | None = None,
         compress: bool = True,
     ) -> TextStreamInfo:
-        """Send a whole text. `compress` has no effect: compression was not negotiated."""
-        writer = await self.stream_text(
-            destination_identities=destination_identities,
+        """Send a whole text, in the shortest form that its recipients read."""
+        return await stream_sending.send_text(
+            self,
+            text,
             topic=topic,
             attributes=attributes,
-            reply_to_id=reply_to_id,
-            total_size=len(text.encode(errors="replace")),
+            destinations=destination_identities or (),
+            facts=TextFacts(reply_to_stream_id=reply_to_id or ""),
+            compress=compress,
         )
-        await writer.write(text)
-        await writer.aclose()
-        return writer.info
 
     async def stream_bytes(
         self,
@@ -340,37 +340,15 @@ class LocalParticipant(Participant):
         compress: bool = True,
     ) -> ByteStreamInfo:
         """Send a file. One that shrinks or vanishes meanwhile breaks the stream off."""
-        path = Path(file_path)
-        mime_type, _ = mimetypes.guess_type(file_path)
-        try:
-            file = await asyncio.to_thread(path.open, "rb")
-        except OSError as error:
-            raise StreamError(f"cannot open file: {error.strerror}") from error
-        with file:
-            writer = await self.stream_bytes(
-                path.name,
-                total_size=os.fstat(file.fileno()).st_size,
-                mime_type=mime_type or "application/octet-stream",
-                attributes=attributes,
-                stream_id=stream_id,
-                destination_identities=destination_identities,
-                topic=topic,
-            )
-            sent = 0
-            try:
-                while piece := await asyncio.to_thread(file.read, FILE_PIECE_BYTES):
-                    await writer.write(piece)
-                    sent += len(piece)
-            except OSError as error:
-                if isinstance(error, StreamError):
-                    raise
-                await writer.aclose(reason="error")
-                raise StreamError(f"cannot read file: {error.strerror}") from error
-        if sent != writer.info.size:
-            await writer.aclose(reason="error")
-            raise StreamError("the file changed while it was sent")
-        await writer.aclose()
-        return writer.info
+        return await stream_sending.send_file(
+            self,
+            Path(file_path),
+            topic=topic,
+            attributes=attributes,
+            destinations=destination_identities or (),
+            stream_id=stream_id,
+            compress=compress,
+        )
 
     async def send_bytes(
         self,
@@ -384,19 +362,22 @@ class LocalParticipant(Participant):
         stream_id: str | None = None,
         compress: bool = True,
     ) -> ByteStreamInfo:
-        """Send bytes as a whole. `compress` has no effect: compression was not negotiated."""
-        writer = await self.stream_bytes(
-            name or "unknown",
-            total_size=len(data),
+        """Send bytes as a whole, in the shortest form that their recipients read."""
+        return await stream_sending.send_bytes(
+            self,
+            data,
+            name=name or "unknown",
+            topic=topic,
             mime_type=mime_type or "application/octet-stream",
             attributes=attributes,
+            destinations=destination_identities or (),
             stream_id=stream_id,
-            destination_identities=destination_identities,
-            topic=topic,
+            compress=compress,
         )
-        await writer.write(data)
-        await writer.aclose()
-        return writer.info
+
+    def stream_form(self, destinations: Collection[str]) -> StreamForm:
+        """Say which form of a stream everybody among `destinations` (none: all) reads."""
+        return self._form_of(destinations)
 
     async def publish_data_track(self, *, name: str) -> LocalDataTrack:
         """Not built."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -36,13 +36,16 @@ from app.engine.rtc_stats import RtcStats as StatsReport
 from app.engine.session import AudioRtpReceiver, Session, SessionOptions, VideoRtpReceiver
 from app.engine.stats_report import transport_report
 from app.engine.stream_desk import StreamDesk
+from app.engine.stream_sending import send_text
 from app.engine.streams import ByteStreamHandler, TextStreamHandler
 from app.engine.track import RemoteAudioTrack, RemoteVideoTrack
 from app.engine.transcription import TranscriptionSegment
 from app.engine.unbuilt import E2EEManager
 from app.engine.updates import describe_changes
 from app.engine.wire import connection_quality, disconnect_reason
+from app.protocol.rpc import TOPICS as RPC_TOPICS
 from app.protocol.streams.assembler import MAX_STREAM_BYTES
+from app.protocol.streams.negotiation import StreamForm, form_for
 from app.runtime.errors import WorldError
 from app.runtime.tasks import TaskOwner
 
@@ -153,7 +156,13 @@ class Room(EventEmitter[EventTypes]):
         self._token = ""
         self._tasks = TaskOwner("room")
         self._streams = StreamDesk()
-        self._rpc = RpcDesk(self._send_packet, self._tasks)
+        self._rpc = RpcDesk(
+            self._send_packet,
+            self._tasks,
+            send_text=self._send_rpc_text,
+            protocol_of=self._protocol_of,
+        )
+        self._streams.reserve_text(RPC_TOPICS, self._rpc.handle_stream)
         self._e2ee_manager = E2EEManager(0, None)
 
     # What it is
@@ -360,6 +369,25 @@ class Room(EventEmitter[EventTypes]):
         packet.participant_identity = self.local_participant.identity
         await self.local_participant.send_packet(packet)
 
+    async def _send_rpc_text(
+        self, topic: str, destination: str, text: str, attributes: Mapping[str, str]
+    ) -> None:
+        await send_text(
+            self.local_participant,
+            text,
+            topic=topic,
+            attributes=attributes,
+            destinations=[destination],
+        )
+
+    def _protocol_of(self, identity: str) -> int:
+        participant = self._remote_participants.get(identity)
+        return participant.info.client_protocol if participant is not None else 0
+
+    def _form_of(self, destinations: Collection[str]) -> StreamForm:
+        people = {identity: p.info for identity, p in self._remote_participants.items()}
+        return form_for(people, destinations)
+
     def _end(self, reason: DisconnectReason) -> None:
         """Come to rest after leaving or being left; the session is done with."""
         self._release_held()
@@ -378,6 +406,7 @@ class Room(EventEmitter[EventTypes]):
                     publication.track.handle_end()
             participant.tell_watchers(None)
         self._streams.handle_disconnect()
+        self._rpc.handle_disconnect()
         self._levels.clear()
 
     # Facts of the session
@@ -385,11 +414,16 @@ class Room(EventEmitter[EventTypes]):
     def on_joined(self, join: lk_rtc.JoinResponse, *, again: bool) -> None:
         """Take over the server's welcome."""
         self._take_room(join.room)
+        self._rpc.set_server_version(join.server_info.version)
         if self._local_participant is None or not again:
             assert self._session is not None
             self._remote_participants.clear()
             self._local_participant = LocalParticipant(
-                self._session, join.participant, rpc=self._rpc, emit=self._emit
+                self._session,
+                join.participant,
+                rpc=self._rpc,
+                emit=self._emit,
+                form_of=self._form_of,
             )
             for info in join.other_participants:
                 self._add_participant(info)

@@ -1,7 +1,7 @@
-"""Calls between participants: a request, an acknowledgement, an answer, all as data packets.
+"""Calls between participants, as a script makes and answers them.
 
-We speak version 1 and announce no newer one, so every peer answers in it. An answer counts only
-from the identity that was called.
+`protocol/rpc.py` decides everything; this module gives it time, wires and handlers. A request is
+answered by a task of its own, so that a slow handler holds nobody up.
 """
 
 from __future__ import annotations
@@ -9,28 +9,25 @@ from __future__ import annotations
 import asyncio
 import inspect
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import ClassVar, TypeVar
+from typing import ClassVar
 
 import structlog
 from livekit.protocol import models as lk
 
+from app.engine.streams import StreamError, TextStreamReader
+from app.protocol import rpc as wire
+from app.protocol.errors import ProtocolError
+from app.protocol.rpc import RpcFailure, RpcMachine
 from app.runtime.errors import WorldError
 from app.runtime.tasks import TaskOwner, spawn
 
 log = structlog.get_logger(__name__)
 
-MAX_PAYLOAD_BYTES = 15_360
-MAX_MESSAGE_BYTES = 256
-DEFAULT_RESPONSE_TIMEOUT_S = 15.0
-DEFAULT_ROUND_TRIP_S = 7.0
-LEAST_ANSWER_S = 1.0
+MAX_PAYLOAD_BYTES = wire.MAX_PACKET_PAYLOAD_BYTES
 UNWIND_TIMEOUT_S = 2.0
-VERSION = 1
-
-T = TypeVar("T")
 
 
 class RpcError(Exception):
@@ -51,19 +48,9 @@ class RpcError(Exception):
         UNSUPPORTED_SERVER = 1403
         UNSUPPORTED_VERSION = 1404
 
-    ErrorMessage: ClassVar[dict[ErrorCode, str]] = {
-        ErrorCode.APPLICATION_ERROR: "Application error in method handler",
-        ErrorCode.CONNECTION_TIMEOUT: "Connection timeout",
-        ErrorCode.RESPONSE_TIMEOUT: "Response timeout",
-        ErrorCode.RECIPIENT_DISCONNECTED: "Recipient disconnected",
-        ErrorCode.RESPONSE_PAYLOAD_TOO_LARGE: "Response payload too large",
-        ErrorCode.SEND_FAILED: "Failed to send",
-        ErrorCode.UNSUPPORTED_METHOD: "Method not supported at destination",
-        ErrorCode.RECIPIENT_NOT_FOUND: "Recipient not found",
-        ErrorCode.REQUEST_PAYLOAD_TOO_LARGE: "Request payload too large",
-        ErrorCode.UNSUPPORTED_SERVER: "RPC not supported by server",
-        ErrorCode.UNSUPPORTED_VERSION: "Unsupported RPC version",
-    }
+    ErrorMessage: ClassVar[dict[ErrorCode, str]] = dict(
+        zip(map(ErrorCode, wire.MESSAGES), wire.MESSAGES.values(), strict=True)
+    )
 
     def __init__(self, code: int | ErrorCode, message: str, data: str | None = None) -> None:
         super().__init__(message)
@@ -134,26 +121,49 @@ class RpcInterceptor:
         return await next(invocation)
 
 
+SendPacket = Callable[[lk.DataPacket], Awaitable[None]]
+SendText = Callable[[str, str, str, Mapping[str, str]], Awaitable[None]]
+
+
 @dataclass
-class _Pending:
-    destination: str
-    acknowledged: asyncio.Future[None]
-    answered: asyncio.Future[str]
+class _Invocation:
+    data: RpcInvocationData
+    stopped: asyncio.Event
 
 
 class RpcDesk:
-    """All calls of one room, both directions; belongs to the room's loop."""
+    """All calls of one room, both directions; belongs to the room's loop.
 
-    def __init__(self, send: Callable[[lk.DataPacket], Awaitable[None]], tasks: TaskOwner) -> None:
+    `send_text(topic, destination, text, attributes)` sends a whole text stream, and
+    `protocol_of` tells the `client_protocol` that a participant announced.
+    """
+
+    def __init__(
+        self,
+        send: SendPacket,
+        tasks: TaskOwner,
+        *,
+        send_text: SendText | None = None,
+        protocol_of: Callable[[str], int] = lambda _identity: 0,
+    ) -> None:
         self._send = send
+        self._send_text = send_text
+        self._protocol_of = protocol_of
         self._tasks = tasks
-        self._pending: dict[str, _Pending] = {}
+        self._machine = RpcMachine()
+        self._calls: dict[str, asyncio.Future[str]] = {}
+        self._invocations: dict[wire.RequestKey, _Invocation] = {}
         self._handlers: dict[str, RpcHandler] = {}
         self._interceptors: list[RpcInterceptor] = []
+        self._timer: asyncio.TimerHandle | None = None
 
     def set_tasks(self, tasks: TaskOwner) -> None:
         """Answer under a new owner, since the old one is closed."""
         self._tasks = tasks
+
+    def set_server_version(self, version: str) -> None:
+        """Take note of the server's version: old ones forward no calls."""
+        self._machine.server_version = version
 
     def register(self, method: str, handler: RpcHandler) -> None:
         """Answer calls of `method`."""
@@ -172,126 +182,209 @@ class RpcDesk:
         """Take an interceptor out; calls on their way keep theirs."""
         self._interceptors = [known for known in self._interceptors if known is not interceptor]
 
+    # -- calling ----------------------------------------------------------------------------
+
     async def call(self, call: RpcCallInfo) -> str:
         """Call a participant and return the answer, or raise `RpcError`."""
-        step: OutgoingRpcNext = self._perform
+        step: OutgoingRpcNext = self._call
         for interceptor in reversed(self._interceptors):
             step = _outgoing(interceptor, step)
         return await step(call)
 
-    async def _perform(self, call: RpcCallInfo) -> str:
-        if len(call.payload.encode()) > MAX_PAYLOAD_BYTES:
-            raise RpcError.built_in(RpcError.ErrorCode.REQUEST_PAYLOAD_TOO_LARGE)
-        timeout_s = (
-            DEFAULT_RESPONSE_TIMEOUT_S if call.response_timeout is None else call.response_timeout
+    async def _call(self, info: RpcCallInfo) -> str:
+        by_stream = self._send_text is not None
+        call = wire.Call(
+            id=str(uuid.uuid4()),
+            destination=info.destination_identity,
+            method=info.method,
+            payload=info.payload,
+            response_timeout_s=(
+                wire.DEFAULT_RESPONSE_TIMEOUT_S
+                if info.response_timeout is None
+                else info.response_timeout
+            ),
+            round_trip_s=info.max_round_trip_latency or wire.DEFAULT_ROUND_TRIP_S,
+            peer_protocol=self._protocol_of(info.destination_identity) if by_stream else 0,
         )
-        round_trip_s = call.max_round_trip_latency or DEFAULT_ROUND_TRIP_S
-        request_id = str(uuid.uuid4())
-        loop = asyncio.get_running_loop()
-        pending = _Pending(call.destination_identity, loop.create_future(), loop.create_future())
-        self._pending[request_id] = pending
-        packet = lk.DataPacket(destination_identities=[call.destination_identity])
-        packet.rpc_request.id = request_id
-        packet.rpc_request.method = call.method
-        packet.rpc_request.payload = call.payload
-        packet.rpc_request.version = VERSION
-        answer_s = max(timeout_s - round_trip_s, LEAST_ANSWER_S)
-        packet.rpc_request.response_timeout_ms = int(answer_s * 1000)
+        future: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._calls[call.id] = future
         try:
-            try:
-                await self._send(packet)
-            except WorldError as error:
-                raise RpcError.built_in(RpcError.ErrorCode.SEND_FAILED) from error
-            await _within(pending.acknowledged, round_trip_s, RpcError.ErrorCode.CONNECTION_TIMEOUT)
-            return await _within(pending.answered, timeout_s, RpcError.ErrorCode.RESPONSE_TIMEOUT)
+            self._start(self._machine.call(call, _now_s()))
+            return await future
         finally:
-            del self._pending[request_id]
-            for future in (pending.acknowledged, pending.answered):
-                if future.done() and not future.cancelled():
-                    future.exception()  # a failure that nobody waits for any more
-                future.cancel()
+            self._machine.give_up(call.id)
+            del self._calls[call.id]
+
+    # -- what arrives -----------------------------------------------------------------------
 
     def handle_packet(self, packet: lk.DataPacket) -> None:
         """Take a packet of the room; those that are no part of a call are ignored."""
-        match packet.WhichOneof("value"):
-            case "rpc_request":
-                spawn(self._answer(packet), name="rpc-answer", owner=self._tasks)
-            case "rpc_ack":
-                pending = self._pending.get(packet.rpc_ack.request_id)
-                if pending is not None and packet.participant_identity == pending.destination:
-                    _resolve(pending.acknowledged, None)
-            case "rpc_response":
-                self._handle_response(packet.participant_identity, packet.rpc_response)
-            case _:
-                return
+        self._start(self._machine.handle_packet(packet, _now_s()))
 
-    def _handle_response(self, sender: str, response: lk.RpcResponse) -> None:
-        pending = self._pending.get(response.request_id)
-        if pending is None or sender != pending.destination:
+    def handle_stream(self, reader: TextStreamReader, sender: str) -> None:
+        """Take a text stream of one of the topics in `wire.TOPICS`."""
+        attributes = reader.info.attributes or {}
+        if reader.info.topic == wire.RESPONSE_TOPIC:
+            if not self._machine.awaits(sender, attributes):
+                reader.close()
+                return
+            work = self._read_response(reader, sender, dict(attributes))
+            spawn(work, name="rpc-response", owner=self._tasks)
             return
-        # An answer says that the request arrived, whatever became of its acknowledgement.
-        _resolve(pending.acknowledged, None)
-        if pending.answered.done():
+        try:
+            key, actions = self._machine.handle_request_opened(sender, attributes)
+        except ProtocolError as error:
+            log.info("rpc request dropped", reason=error.reason)
+            reader.close()
             return
-        if response.HasField("error"):
-            error = response.error
-            pending.answered.set_exception(RpcError(error.code, error.message, error.data))
+        spawn(self._serve(key, actions, reader), name="rpc-answer", owner=self._tasks)
+
+    async def _serve(
+        self, key: wire.RequestKey | None, actions: list[wire.Action], reader: TextStreamReader
+    ) -> None:
+        await self._perform(actions)
+        if key is None:
+            reader.close()
+            return
+        try:
+            payload = await _read_text(reader)
+        except (StreamError, ProtocolError) as error:
+            too_large = isinstance(error, ProtocolError)
+            await self._perform(self._machine.handle_request_broken(key, too_large=too_large))
+            return
+        await self._perform(self._machine.handle_request_text(key, payload, _now_s()))
+
+    async def _read_response(
+        self, reader: TextStreamReader, sender: str, attributes: Mapping[str, str]
+    ) -> None:
+        try:
+            payload = await _read_text(reader)
+        except (StreamError, ProtocolError):
+            actions = self._machine.handle_response_broken(attributes)
         else:
-            pending.answered.set_result(response.payload)
+            actions = self._machine.handle_response_text(sender, attributes, payload)
+        await self._perform(actions)
 
     def handle_participant_left(self, identity: str) -> None:
         """Fail the calls to somebody who left."""
-        for pending in self._pending.values():
-            if pending.destination != identity:
-                continue
-            for future in (pending.acknowledged, pending.answered):
-                if not future.done():
-                    future.set_exception(
-                        RpcError.built_in(RpcError.ErrorCode.RECIPIENT_DISCONNECTED)
-                    )
+        self._start(self._machine.handle_participant_left(identity))
 
-    async def _answer(self, packet: lk.DataPacket) -> None:
-        request = packet.rpc_request
-        caller = packet.participant_identity
-        ack = lk.DataPacket(destination_identities=[caller])
-        ack.rpc_ack.request_id = request.id
-        answer = lk.DataPacket(destination_identities=[caller])
-        answer.rpc_response.request_id = request.id
+    def handle_disconnect(self) -> None:
+        """Fail every call: the room is over."""
+        for action in self._machine.handle_disconnect():
+            self._perform_now(action)
+        self._watch_time()
+
+    # -- performing -------------------------------------------------------------------------
+
+    def _start(self, actions: Iterable[wire.Action]) -> None:
+        """Perform what needs no waiting at once, the rest in order by a task."""
+        slow = [action for action in actions if not self._perform_now(action)]
+        self._watch_time()
+        if slow:
+            spawn(self._perform(slow), name="rpc", owner=self._tasks)
+
+    async def _perform(self, actions: Iterable[wire.Action]) -> None:
+        for action in actions:
+            if isinstance(action, wire.SendPacket | wire.SendText):
+                await self._perform_send(action)
+            elif isinstance(action, wire.Invoke):
+                await self._invoke(action)
+            else:
+                self._perform_now(action)
+        self._watch_time()
+
+    def _perform_now(self, action: wire.Action) -> bool:
+        match action:
+            case wire.CallEnded(call_id, payload, failure):
+                future = self._calls.get(call_id)
+                if future is not None and not future.done():
+                    if failure is None:
+                        future.set_result(payload)
+                    else:
+                        future.set_exception(_error_of(failure))
+            case wire.StopInvocation(key, code):
+                invocation = self._invocations.get(key)
+                if invocation is not None:
+                    invocation.data.cancel_reason = RpcError.ErrorCode(code)
+                    invocation.stopped.set()
+            case _:
+                return False
+        return True
+
+    async def _perform_send(self, action: wire.SendPacket | wire.SendText) -> None:
         try:
-            await self._send(ack)
-            try:
-                answer.rpc_response.payload = await self._run(caller, request)
-            except RpcError as error:
-                answer.rpc_response.error.code = int(error.code)
-                answer.rpc_response.error.message = _shortened(error.message)
-                answer.rpc_response.error.data = error.data or ""
-            await self._send(answer)
-        except WorldError as error:
-            log.warning("rpc answer not sent", reason=str(error.reason))
+            if isinstance(action, wire.SendPacket):
+                await self._send(action.packet)
+            else:
+                assert self._send_text is not None
+                await self._send_text(
+                    action.topic, action.destination, action.text, action.attributes
+                )
+        except (WorldError, StreamError) as error:
+            if action.call_id:
+                for ended in self._machine.handle_send_failed(action.call_id):
+                    self._perform_now(ended)
+                return
+            log.warning("rpc answer not sent", error=type(error).__name__)
 
-    async def _run(self, caller: str, request: lk.RpcRequest) -> str:
-        if request.version != VERSION:
-            raise RpcError.built_in(RpcError.ErrorCode.UNSUPPORTED_VERSION)
-        timeout_s = request.response_timeout_ms / 1000
+    def _watch_time(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        deadline_s = self._machine.next_deadline_s()
+        if deadline_s is not None:
+            loop = asyncio.get_running_loop()
+            wait_s = max(0.0, deadline_s - _now_s())
+            self._timer = loop.call_later(wait_s, self._handle_time)
+
+    def _handle_time(self) -> None:
+        self._timer = None
+        self._start(self._machine.handle_time(_now_s()))
+
+    # -- answering --------------------------------------------------------------------------
+
+    async def _invoke(self, invoke: wire.Invoke) -> None:
         data = RpcInvocationData(
-            request.id, caller, request.payload, timeout_s, method=request.method
+            invoke.key.id,
+            invoke.key.caller,
+            invoke.payload,
+            invoke.response_timeout_s,
+            method=invoke.method,
         )
-        step: IncomingRpcNext = self._invoke
+        self._watch_time()
+        step: IncomingRpcNext = self._run_handler
         for interceptor in reversed(self._interceptors):
             step = _incoming(interceptor, step)
-        running = spawn(_awaited(step(data)), name="rpc-handler", owner=self._tasks)
-        done, _ = await asyncio.wait([running], timeout=timeout_s)
-        if not done:
-            data.cancel_reason = RpcError.ErrorCode.RESPONSE_TIMEOUT
+        invocation = _Invocation(data, asyncio.Event())
+        self._invocations[invoke.key] = invocation
+        try:
+            outcome = await self._outcome(step, invocation)
+        finally:
+            del self._invocations[invoke.key]
+        answer = self._machine.answer(
+            invoke.key, payload=outcome.payload or "", failure=outcome.failure
+        )
+        await self._perform(answer)
+
+    async def _outcome(self, step: IncomingRpcNext, invocation: _Invocation) -> _Outcome:
+        running = spawn(_awaited(step(invocation.data)), name="rpc-handler", owner=self._tasks)
+        stopped = spawn(invocation.stopped.wait(), name="rpc-stop", owner=self._tasks)
+        try:
+            await asyncio.wait([running, stopped], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopped.cancel()
+        reason = invocation.data.cancel_reason
+        if not running.done() and reason is not None:
             running.cancel()
             await asyncio.wait([running], timeout=UNWIND_TIMEOUT_S)
-            raise RpcError.built_in(RpcError.ErrorCode.RESPONSE_TIMEOUT)
-        payload = _outcome(running)
-        if len(payload.encode()) > MAX_PAYLOAD_BYTES:
-            raise RpcError.built_in(RpcError.ErrorCode.RESPONSE_PAYLOAD_TOO_LARGE)
-        return payload
+            return _Outcome(failure=RpcFailure.built_in(wire.RpcCode(reason)))
+        if running.cancelled():
+            return _Outcome(failure=RpcFailure.built_in(wire.RpcCode.APPLICATION_ERROR))
+        outcome: _Outcome = running.result()
+        return outcome
 
-    async def _invoke(self, invocation: RpcInvocationData) -> str | None:
+    async def _run_handler(self, invocation: RpcInvocationData) -> str | None:
         handler = self._handlers.get(invocation.method)
         if handler is None:
             raise RpcError.built_in(RpcError.ErrorCode.UNSUPPORTED_METHOD)
@@ -304,7 +397,7 @@ class RpcDesk:
 @dataclass
 class _Outcome:
     payload: str | None = None
-    error: RpcError | None = None
+    failure: RpcFailure | None = None
 
 
 async def _awaited(running: Awaitable[str | None]) -> _Outcome:
@@ -312,19 +405,31 @@ async def _awaited(running: Awaitable[str | None]) -> _Outcome:
     try:
         return _Outcome(payload=await running)
     except RpcError as error:
-        return _Outcome(error=error)
+        return _Outcome(failure=RpcFailure(int(error.code), error.message, error.data or ""))
     except Exception:
         log.exception("rpc handler failed")
-        return _Outcome(error=RpcError.built_in(RpcError.ErrorCode.APPLICATION_ERROR))
+        return _Outcome(failure=RpcFailure.built_in(wire.RpcCode.APPLICATION_ERROR))
 
 
-def _outcome(task: asyncio.Task[_Outcome]) -> str:
-    if task.cancelled():
-        raise RpcError.built_in(RpcError.ErrorCode.APPLICATION_ERROR)
-    outcome = task.result()
-    if outcome.error is not None:
-        raise outcome.error
-    return outcome.payload or ""
+async def _read_text(reader: TextStreamReader) -> str:
+    """Read to the end; ProtocolError when it is more than a call may carry."""
+    pieces: list[str] = []
+    size = 0
+    async for piece in reader:
+        size += len(piece)
+        if size > wire.MAX_STREAM_PAYLOAD_BYTES:
+            reader.close()
+            raise ProtocolError("rpc payload too large")
+        pieces.append(piece)
+    return "".join(pieces)
+
+
+def _error_of(failure: RpcFailure) -> RpcError:
+    return RpcError(failure.code, failure.message, failure.data)
+
+
+def _now_s() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _outgoing(interceptor: RpcInterceptor, step: OutgoingRpcNext) -> OutgoingRpcNext:
@@ -339,19 +444,3 @@ def _incoming(interceptor: RpcInterceptor, step: IncomingRpcNext) -> IncomingRpc
         return await interceptor.intercept_incoming(invocation, step)
 
     return bound
-
-
-async def _within(future: asyncio.Future[T], timeout_s: float, code: RpcError.ErrorCode) -> T:
-    try:
-        return await asyncio.wait_for(future, timeout_s)
-    except TimeoutError:
-        raise RpcError.built_in(code) from None
-
-
-def _resolve(future: asyncio.Future[None], value: None) -> None:
-    if not future.done():
-        future.set_result(value)
-
-
-def _shortened(message: str) -> str:
-    return message.encode()[:MAX_MESSAGE_BYTES].decode(errors="ignore")

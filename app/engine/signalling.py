@@ -24,7 +24,7 @@ from google.protobuf.message import Message
 from livekit.protocol import models as lk_models
 from livekit.protocol import rtc as lk_rtc
 
-from app.protocol.compat import CLIENT_PROTOCOL, DATA_PROTOCOL
+from app.protocol.compat import CLIENT_PROTOCOL, DATA_CAPABILITIES, DATA_PROTOCOL
 from app.protocol.errors import ProtocolError
 from app.protocol.signal_client import (
     MAX_FRAME_BYTES,
@@ -101,6 +101,7 @@ def client_info() -> lk_models.ClientInfo:
         version=VERSION,
         protocol=CLIENT_PROTOCOL,
         client_protocol=DATA_PROTOCOL,
+        capabilities=DATA_CAPABILITIES,
         os=platform.system(),
         other_sdks=f"lanai:{VERSION}",
     )
@@ -131,6 +132,8 @@ def v0_parameters(target: SignalTarget) -> dict[str, str]:
         "sdk": "lanai",
         "version": VERSION,
         "protocol": str(CLIENT_PROTOCOL),
+        "client_protocol": str(DATA_PROTOCOL),
+        "capabilities": ",".join(DATA_CAPABILITIES),
         "auto_subscribe": "1" if target.auto_subscribe else "0",
         "adaptive_stream": "1" if target.adaptive_stream else "0",
         "os": platform.system().lower(),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+import time
+from collections.abc import Callable, Sequence
 
 import structlog
 from livekit.protocol import models as lk
@@ -31,11 +33,19 @@ from app.protocol.streams.assembler import (
 log = structlog.get_logger(__name__)
 
 
+IDLE_CHECK_S = 60.0
+
+
 class StreamDesk:
-    """Handlers by topic and the readers of streams that have not ended."""
+    """Handlers by topic and the readers of streams that have not ended.
+
+    Text topics that the protocol itself uses are reserved: no application sees or takes them.
+    """
 
     def __init__(self) -> None:
         self._assembler = StreamAssembler()
+        self._reserved: dict[str, TextStreamHandler] = {}
+        self._timer: asyncio.TimerHandle | None = None
         self._text_handlers: dict[str, TextStreamHandler] = {}
         self._byte_handlers: dict[str, ByteStreamHandler] = {}
         self._text_readers: dict[str, TextStreamReader] = {}
@@ -45,9 +55,13 @@ class StreamDesk:
         """Begin with a new room; handlers stay."""
         self._assembler = StreamAssembler(max_bytes=max_bytes)
 
+    def reserve_text(self, topics: Sequence[str], handler: TextStreamHandler) -> None:
+        """Keep these topics for a part of the engine."""
+        self._reserved.update(dict.fromkeys(topics, handler))
+
     def register_text(self, topic: str, handler: TextStreamHandler) -> None:
         """Give text streams of `topic` to `handler`."""
-        if topic in self._text_handlers:
+        if topic in self._text_handlers or topic in self._reserved:
             raise ValueError(f"text stream handler for topic '{topic}' already set")
         self._text_handlers[topic] = handler
 
@@ -68,12 +82,24 @@ class StreamDesk:
     def handle_packet(self, packet: lk.DataPacket) -> None:
         """Take a header, a chunk or a trailer."""
         try:
-            outputs = self._assembler.handle_packet(packet)
+            outputs = self._assembler.handle_packet(packet, time.monotonic())
         except ProtocolError as error:
             log.warning("stream packet dropped", reason=error.reason)
             return
         for output in outputs:
             self._perform(output)
+        self._watch_idle()
+
+    def _watch_idle(self) -> None:
+        if self._timer is None and len(self._assembler):
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(IDLE_CHECK_S, self._handle_time)
+
+    def _handle_time(self) -> None:
+        self._timer = None
+        for output in self._assembler.handle_time(time.monotonic()):
+            self._perform(output)
+        self._watch_idle()
 
     def handle_sender_left(self, identity: str) -> None:
         """Fail the streams of somebody who left."""
@@ -89,6 +115,9 @@ class StreamDesk:
         self._text_readers.clear()
         self._byte_readers.clear()
         self._assembler = StreamAssembler()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         for reader in readers:
             reader.handle_failure(DISCONNECTED)
 
@@ -128,7 +157,7 @@ class StreamDesk:
             log.exception("stream handler failed")
 
     def _open_text(self, stream: IncomingStream, forget: Callable[[], None]) -> None:
-        handler = self._text_handlers.get(stream.topic)
+        handler = self._reserved.get(stream.topic) or self._text_handlers.get(stream.topic)
         if handler is None:
             self._assembler.ignore(stream.stream_id)
             return

@@ -1,7 +1,8 @@
 """Text and byte streams as a script handles them: writers, readers, and what is known of each.
 
 A writer cuts through `protocol/streams`; a reader is filled by the room's assembler. A reader
-holds everything that arrived until it is read: the sender is not slowed down by a slow reader.
+holds what arrived until it is read: the sender is not slowed down by a slow reader, so one that
+has 128 MB waiting is given up.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from app.protocol.streams.splitter import (
     ByteSplitter,
     HeaderTooLargeError,
     StreamDescription,
+    TextFacts,
     TextSplitter,
 )
 from app.runtime.errors import WorldError
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
 T = TypeVar("T", str, bytes)
 
 DISCONNECTED = "Disconnected while receiving"
+TOO_SLOW = "The reader is too slow"
+MAX_WAITING = 128_000_000
 
 
 class StreamError(ConnectionError):
@@ -69,10 +73,18 @@ class ByteStreamInfo(BaseStreamInfo):
 
 
 class _Reader(Generic[T]):
-    def __init__(self, attributes: dict[str, str], on_close: Callable[[], None] | None) -> None:
+    def __init__(
+        self,
+        header: IncomingStream,
+        attributes: dict[str, str],
+        on_close: Callable[[], None] | None,
+    ) -> None:
+        self._header = header
         self._attributes = attributes
         self._on_close = on_close
         self._pieces: deque[T] = deque()
+        self._waiting = 0
+        self._received_bytes = 0
         self._ready = asyncio.Event()
         self._ended = False
         self._closed = False
@@ -80,9 +92,28 @@ class _Reader(Generic[T]):
 
     def handle_piece(self, piece: T) -> None:
         """Take what arrived."""
-        if not self._closed:
-            self._pieces.append(piece)
-            self._ready.set()
+        if self._closed or self._ended:
+            return
+        self._received_bytes += len(piece if isinstance(piece, bytes) else piece.encode())
+        self._waiting += len(piece)
+        if self._waiting > MAX_WAITING:
+            self._finish(StreamError(TOO_SLOW))
+            if self._on_close is not None:
+                self._on_close()
+            return
+        self._pieces.append(piece)
+        self._ready.set()
+
+    @property
+    def header(self) -> IncomingStream:
+        """All that the stream's header said."""
+        return self._header
+
+    @property
+    def progress(self) -> float | None:
+        """How much has arrived, 0 to 1; None while nobody knows."""
+        total = self._header.total_bytes
+        return self._received_bytes / total if total else None
 
     def handle_end(self, attributes: dict[str, str]) -> None:
         """Take the regular end."""
@@ -108,7 +139,9 @@ class _Reader(Generic[T]):
                 raise StopAsyncIteration
             self._ready.clear()
             await self._ready.wait()
-        return self._pieces.popleft()
+        piece = self._pieces.popleft()
+        self._waiting -= len(piece)
+        return piece
 
     def _close(self) -> None:
         if self._closed:
@@ -135,7 +168,7 @@ class TextStreamReader(_Reader[str]):
         self, owned_info: IncomingStream, *, on_close: Callable[[], None] | None = None
     ) -> None:
         attributes = dict(owned_info.attributes)
-        super().__init__(attributes, on_close)
+        super().__init__(owned_info, attributes, on_close)
         self._info = TextStreamInfo(
             stream_id=owned_info.stream_id,
             mime_type=owned_info.mime_type,
@@ -173,7 +206,7 @@ class ByteStreamReader(_Reader[bytes]):
         on_close: Callable[[], None] | None = None,
     ) -> None:
         attributes = dict(owned_info.attributes)
-        super().__init__(attributes, on_close)
+        super().__init__(owned_info, attributes, on_close)
         self._info = ByteStreamInfo(
             stream_id=owned_info.stream_id,
             mime_type=owned_info.mime_type,
@@ -232,7 +265,7 @@ class BaseStreamWriter:
             await self._send([self._trailer(reason, attributes)])
 
 
-def _describe(
+def describe_stream(
     local_participant: LocalParticipant,
     *,
     topic: str,
@@ -243,6 +276,7 @@ def _describe(
     destination_identities: list[str] | None,
     sender_identity: str | None = None,
 ) -> StreamDescription:
+    """Say what the header of an outgoing stream says, now."""
     return StreamDescription(
         stream_id=stream_id or str(uuid.uuid4()),
         topic=topic,
@@ -271,7 +305,7 @@ class TextStreamWriter(BaseStreamWriter):
         sender_identity: str | None = None,
     ) -> None:
         super().__init__(local_participant)
-        description = _describe(
+        description = describe_stream(
             local_participant,
             topic=topic,
             attributes=attributes,
@@ -301,7 +335,7 @@ class TextStreamWriter(BaseStreamWriter):
 
     def _open_packet(self) -> DataPacket:
         try:
-            return self._splitter.open(reply_to_stream_id=self._reply_to_id)
+            return self._splitter.open(TextFacts(reply_to_stream_id=self._reply_to_id))
         except HeaderTooLargeError as error:
             raise StreamError(str(error)) from error
 
@@ -336,7 +370,7 @@ class ByteStreamWriter(BaseStreamWriter):
         destination_identities: list[str] | None = None,
     ) -> None:
         super().__init__(local_participant)
-        description = _describe(
+        description = describe_stream(
             local_participant,
             topic=topic,
             attributes=attributes,

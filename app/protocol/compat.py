@@ -11,9 +11,10 @@ SERVER_COMPAT_VERSION = "1.13.0"
 SERVER_PROTOCOL = 17
 CLIENT_PROTOCOL = 16
 
-# What our engine announces as `client_protocol`: 1 would promise RPC over streams, 2 inline and
-# compressed streams.
-DATA_PROTOCOL = 0
+# What our engine announces as `client_protocol`: 1 promises RPC over streams, 2 a payload inside
+# a stream's header. Compressed streams are a capability beside it.
+DATA_PROTOCOL = 2
+DATA_CAPABILITIES = ("CAP_COMPRESSION_DEFLATE_RAW",)
 
 # Clients announcing at least this much are told about requests that went well.
 OK_RESPONSE_PROTOCOL = 15

@@ -1,5 +1,5 @@
-"""Finite text and byte transfers in data packets: header, chunks, trailer (streams v1).
+"""Finite text and byte transfers in data packets: header, chunks, trailer, or all in a header.
 
-Decides how a payload is cut and when a received one is whole or broken. Read splitter, then
-assembler.
+Decides how a payload is cut, in which form its recipients can read it, and when a received one
+is whole or broken. Read splitter, negotiation, then assembler.
 """

@@ -3,21 +3,27 @@
 Chunks are matched by stream id alone: a text stream that an agent sends on somebody's behalf
 has that somebody's identity on its header and the agent's on the rest. A stream whose topic
 nobody handles is ignored from its header on; a handler registered later does not get the rest.
+
+A repeated chunk is dropped, a missing one breaks the stream: what comes out is the payload from
+its beginning, never something else.
 """
 
 from __future__ import annotations
 
 import codecs
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from livekit.protocol.models import DataPacket, DataStream
 
 from app.protocol.errors import ProtocolError
+from app.protocol.streams.deflate import Inflater
 
 MAX_STREAM_BYTES = 5_000_000_000
 MAX_OPEN_STREAMS = 1024
+MAX_OPEN_PER_SENDER = 128
+MAX_IDLE_S = 600.0
 
 
 class StreamKind(StrEnum):
@@ -37,7 +43,11 @@ class StreamFault(StrEnum):
     NOT_TEXT = "the text is not valid UTF-8"
     ABORTED = "the sender broke the stream off"
     SENDER_LEFT = "the sender left before the stream ended"
-    ENCODING = "the stream uses an encoding that was not negotiated"
+    ENCODING = "the stream uses an encoding that we do not know"
+    NOT_INFLATABLE = "the compressed stream is damaged"
+    ENCRYPTION_CHANGED = "the stream changed its encryption"
+    REVISED = "the sender revised a chunk that was delivered already"
+    STALLED = "nothing came for too long"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +65,9 @@ class IncomingStream:
     name: str = ""
     reply_to_stream_id: str = ""
     attached_stream_ids: tuple[str, ...] = ()
+    operation: DataStream.OperationType = DataStream.OperationType.CREATE
+    version: int = 0
+    generated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,12 +114,69 @@ Output = StreamOpened | TextGrew | BytesGrew | StreamEnded | StreamFailed
 
 
 class _OpenStream:
-    def __init__(self, stream: IncomingStream) -> None:
+    """A stream between its header and its end. `take` may stop anywhere: it makes no more."""
+
+    def __init__(self, stream: IncomingStream, *, compressed: bool, encrypted: bool) -> None:
         self.stream = stream
+        self.encrypted = encrypted
         self.chunk_sender = stream.sender_identity
         self.next_index = 0
         self.received_bytes = 0
-        self.decoder = codecs.getincrementaldecoder("utf-8")()
+        self.touched_s = 0.0
+        self._decoder = codecs.getincrementaldecoder("utf-8")()
+        self._inflater = Inflater() if compressed else None
+
+    def take(self, content: bytes, max_bytes: int) -> Iterator[TextGrew | BytesGrew]:
+        """Yield what `content` adds; `_BrokenError` when it cannot belong to this stream."""
+        try:
+            for piece in self._plain(content):
+                self._count(piece, max_bytes)
+                yield from self._grown(piece)
+        except ProtocolError as error:
+            raise _BrokenError(StreamFault.NOT_INFLATABLE) from error
+        except UnicodeDecodeError as error:
+            raise _BrokenError(StreamFault.NOT_TEXT) from error
+
+    def finish(self) -> None:
+        """Check that nothing is missing at the end."""
+        total = self.stream.total_bytes
+        if total is not None and self.received_bytes < total:
+            raise _BrokenError(StreamFault.TOO_SHORT)
+        if self._inflater is not None and not self._inflater.is_complete:
+            raise _BrokenError(StreamFault.TOO_SHORT)
+        try:
+            self._decoder.decode(b"", final=True)
+        except UnicodeDecodeError as error:
+            raise _BrokenError(StreamFault.NOT_TEXT) from error
+
+    def _plain(self, content: bytes) -> Iterable[bytes]:
+        if self._inflater is not None:
+            return self._inflater.push(content)
+        return [content] if content else []
+
+    def _count(self, piece: bytes, max_bytes: int) -> None:
+        self.received_bytes += len(piece)
+        total = self.stream.total_bytes
+        if total is not None and self.received_bytes > total:
+            raise _BrokenError(StreamFault.TOO_LONG)
+        if self.received_bytes > max_bytes:
+            raise _BrokenError(StreamFault.OVERSIZED)
+
+    def _grown(self, piece: bytes) -> Iterator[TextGrew | BytesGrew]:
+        if self.stream.kind is StreamKind.BYTES:
+            yield BytesGrew(self.stream.stream_id, piece)
+            return
+        # A chunk boundary can fall inside a character. Keep the incomplete bytes for the
+        # next chunk rather than show a replacement mark that would never heal.
+        text = self._decoder.decode(piece)
+        if text:
+            yield TextGrew(self.stream.stream_id, text)
+
+
+class _BrokenError(Exception):
+    def __init__(self, fault: StreamFault) -> None:
+        super().__init__(fault)
+        self.fault = fault
 
 
 class StreamAssembler:
@@ -123,18 +193,28 @@ class StreamAssembler:
     def __len__(self) -> int:
         return len(self._open)
 
-    def handle_packet(self, packet: DataPacket) -> list[Output]:
+    def handle_packet(
+        self, packet: DataPacket, now_s: float = 0.0, *, encrypted: bool = False
+    ) -> list[Output]:
         """Take one packet of any kind; those that belong to no stream give nothing.
 
-        Raises `ProtocolError` for a header that cannot open a stream.
+        `encrypted` says how it came. Raises `ProtocolError` for a header that cannot open a
+        stream.
         """
         match packet.WhichOneof("value"):
             case "stream_header":
-                return self._handle_header(packet)
+                return self._handle_header(packet, now_s, encrypted=encrypted)
             case "stream_chunk":
-                return self._handle_chunk(packet.stream_chunk, packet.participant_identity)
+                found = self._find(packet.stream_chunk.stream_id, now_s)
+                if found is None:
+                    return []
+                found.chunk_sender = packet.participant_identity
+                return self._handle_chunk(found, packet.stream_chunk, encrypted=encrypted)
             case "stream_trailer":
-                return self._handle_trailer(packet.stream_trailer)
+                found = self._find(packet.stream_trailer.stream_id, now_s)
+                if found is None:
+                    return []
+                return self._handle_trailer(found, packet.stream_trailer, encrypted=encrypted)
             case _:
                 return []
 
@@ -151,66 +231,97 @@ class StreamAssembler:
         ]
         return [self._fail(stream_id, StreamFault.SENDER_LEFT) for stream_id in gone]
 
-    def _handle_header(self, packet: DataPacket) -> list[Output]:
+    def handle_time(self, now_s: float) -> list[Output]:
+        """Fail streams of which nothing has come for ten minutes."""
+        idle = [
+            stream_id
+            for stream_id, open_stream in self._open.items()
+            if now_s - open_stream.touched_s > MAX_IDLE_S
+        ]
+        return [self._fail(stream_id, StreamFault.STALLED) for stream_id in idle]
+
+    def _find(self, stream_id: str, now_s: float) -> _OpenStream | None:
+        found = self._open.get(stream_id)
+        if found is not None:
+            found.touched_s = now_s
+        return found
+
+    def _handle_header(self, packet: DataPacket, now_s: float, *, encrypted: bool) -> list[Output]:
+        header = packet.stream_header
+        self._check_header(packet)
+        stream = _describe(packet)
+        opened: list[Output] = [StreamOpened(stream)]
+        deflated = DataStream.CompressionType.DEFLATE_RAW
+        if header.compression not in (DataStream.CompressionType.NONE, deflated):
+            return [*opened, StreamFailed(stream.stream_id, StreamFault.ENCODING)]
+        if stream.total_bytes is not None and stream.total_bytes > self._max_bytes:
+            return [*opened, StreamFailed(stream.stream_id, StreamFault.OVERSIZED)]
+        compressed = header.compression == deflated
+        open_stream = _OpenStream(stream, compressed=compressed, encrypted=encrypted)
+        open_stream.touched_s = now_s
+        self._open[stream.stream_id] = open_stream
+        if header.HasField("inline_content"):
+            outputs = self._grow(open_stream, header.inline_content)
+            if stream.stream_id in self._open:
+                outputs += self._end(open_stream, {})
+            return opened + outputs
+        return opened
+
+    def _check_header(self, packet: DataPacket) -> None:
         header = packet.stream_header
         if not header.stream_id:
             raise ProtocolError("stream without an id")
-        which = header.WhichOneof("content_header")
-        if which is None:
+        if header.WhichOneof("content_header") is None:
             raise ProtocolError("stream header of no kind")
         if header.stream_id in self._open:
             raise ProtocolError("stream id in use")
         if len(self._open) >= MAX_OPEN_STREAMS:
             raise ProtocolError("too many open streams")
-        stream = _describe(packet)
-        opened: list[Output] = [StreamOpened(stream)]
-        if header.HasField("inline_content") or header.compression:
-            # Only sent to those who announce it, which we do not.
-            return [*opened, StreamFailed(stream.stream_id, StreamFault.ENCODING)]
-        if stream.total_bytes is not None and stream.total_bytes > self._max_bytes:
-            return [*opened, StreamFailed(stream.stream_id, StreamFault.OVERSIZED)]
-        self._open[stream.stream_id] = _OpenStream(stream)
-        return opened
+        sender = packet.participant_identity
+        theirs = sum(each.stream.sender_identity == sender for each in self._open.values())
+        if theirs >= MAX_OPEN_PER_SENDER:
+            raise ProtocolError("too many open streams of one sender")
 
-    def _handle_chunk(self, chunk: DataStream.Chunk, sender: str) -> list[Output]:
-        open_stream = self._open.get(chunk.stream_id)
-        if open_stream is None:
+    def _handle_chunk(
+        self, open_stream: _OpenStream, chunk: DataStream.Chunk, *, encrypted: bool
+    ) -> list[Output]:
+        if encrypted != open_stream.encrypted:
+            return [self._fail(chunk.stream_id, StreamFault.ENCRYPTION_CHANGED)]
+        if chunk.chunk_index < open_stream.next_index:
+            # Another version of what was handed on already cannot be taken back.
+            if chunk.version:
+                return [self._fail(chunk.stream_id, StreamFault.REVISED)]
             return []
-        if chunk.chunk_index != open_stream.next_index:
+        if chunk.chunk_index > open_stream.next_index:
             return [self._fail(chunk.stream_id, StreamFault.CHUNK_MISSING)]
         open_stream.next_index += 1
-        open_stream.chunk_sender = sender
-        open_stream.received_bytes += len(chunk.content)
-        total = open_stream.stream.total_bytes
-        if total is not None and open_stream.received_bytes > total:
-            return [self._fail(chunk.stream_id, StreamFault.TOO_LONG)]
-        if open_stream.received_bytes > self._max_bytes:
-            return [self._fail(chunk.stream_id, StreamFault.OVERSIZED)]
-        if open_stream.stream.kind is StreamKind.BYTES:
-            return [BytesGrew(chunk.stream_id, chunk.content)] if chunk.content else []
-        # A chunk boundary can fall inside a character. Keep the incomplete bytes for the
-        # next chunk rather than show a replacement mark that would never heal.
-        try:
-            text = open_stream.decoder.decode(chunk.content)
-        except UnicodeDecodeError:
-            return [self._fail(chunk.stream_id, StreamFault.NOT_TEXT)]
-        return [TextGrew(chunk.stream_id, text)] if text else []
+        return self._grow(open_stream, chunk.content)
 
-    def _handle_trailer(self, trailer: DataStream.Trailer) -> list[Output]:
-        open_stream = self._open.get(trailer.stream_id)
-        if open_stream is None:
-            return []
+    def _grow(self, open_stream: _OpenStream, content: bytes) -> list[Output]:
+        outputs: list[Output] = []
+        try:
+            outputs.extend(open_stream.take(content, self._max_bytes))
+        except _BrokenError as broken:
+            return [self._fail(open_stream.stream.stream_id, broken.fault)]
+        return outputs
+
+    def _handle_trailer(
+        self, open_stream: _OpenStream, trailer: DataStream.Trailer, *, encrypted: bool
+    ) -> list[Output]:
+        if encrypted != open_stream.encrypted:
+            return [self._fail(trailer.stream_id, StreamFault.ENCRYPTION_CHANGED)]
         if trailer.reason:
             return [self._fail(trailer.stream_id, StreamFault.ABORTED, trailer.reason)]
-        total = open_stream.stream.total_bytes
-        if total is not None and open_stream.received_bytes < total:
-            return [self._fail(trailer.stream_id, StreamFault.TOO_SHORT)]
+        return self._end(open_stream, dict(trailer.attributes))
+
+    def _end(self, open_stream: _OpenStream, attributes: dict[str, str]) -> list[Output]:
+        stream_id = open_stream.stream.stream_id
         try:
-            open_stream.decoder.decode(b"", final=True)
-        except UnicodeDecodeError:
-            return [self._fail(trailer.stream_id, StreamFault.NOT_TEXT)]
-        del self._open[trailer.stream_id]
-        return [StreamEnded(trailer.stream_id, dict(trailer.attributes))]
+            open_stream.finish()
+        except _BrokenError as broken:
+            return [self._fail(stream_id, broken.fault)]
+        del self._open[stream_id]
+        return [StreamEnded(stream_id, attributes)]
 
     def _fail(self, stream_id: str, fault: StreamFault, detail: str = "") -> StreamFailed:
         del self._open[stream_id]
@@ -232,4 +343,7 @@ def _describe(packet: DataPacket) -> IncomingStream:
         name=header.byte_header.name,
         reply_to_stream_id=header.text_header.reply_to_stream_id,
         attached_stream_ids=tuple(header.text_header.attached_stream_ids),
+        operation=header.text_header.operation_type,
+        version=header.text_header.version,
+        generated=header.text_header.generated,
     )

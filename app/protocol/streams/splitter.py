@@ -2,15 +2,19 @@
 
 Every chunk of text decodes on its own, because receivers decode chunk by chunk. Chunks count
 from 0 without holes. The envelope repeats the destinations on every packet: the server routes
-each packet alone.
+each packet alone. `text_packets` and `bytes_packets` choose the shortest form of a whole payload
+that its recipients can read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from livekit.protocol.models import DataPacket, DataStream
+
+from app.protocol.streams.deflate import deflate
+from app.protocol.streams.negotiation import StreamForm
 
 CHUNK_BYTES = 15_000
 MAX_HEADER_BYTES = 15_000
@@ -41,6 +45,20 @@ class StreamDescription:
     sender_identity: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class TextFacts:
+    """What only the header of a text says. `operation` is an `OperationType` of the protocol."""
+
+    reply_to_stream_id: str = ""
+    attached_stream_ids: Sequence[str] = ()
+    operation: DataStream.OperationType = DataStream.OperationType.CREATE
+    version: int = 0
+    generated: bool = False
+
+
+NEW_TEXT = TextFacts()
+
+
 class _Splitter:
     def __init__(self, description: StreamDescription) -> None:
         self.description = description
@@ -65,6 +83,11 @@ class _Splitter:
             header.total_length = about.total_bytes
         header.attributes.update(about.attributes)
         return packet
+
+    def cut(self, pieces: Iterable[bytes]) -> Iterator[DataPacket]:
+        """Yield a chunk for each piece that somebody else has cut, as compressed ones are."""
+        for piece in pieces:
+            yield self._chunk(piece)
 
     def _chunk(self, content: bytes) -> DataPacket:
         if self._closed:
@@ -94,46 +117,111 @@ def _checked(packet: DataPacket) -> DataPacket:
     return packet
 
 
+def _mark(packet: DataPacket, *, compressed: bool) -> None:
+    if compressed:
+        packet.stream_header.compression = DataStream.CompressionType.DEFLATE_RAW
+
+
 class TextSplitter(_Splitter):
     """The packets of one text stream."""
 
-    def open(
-        self,
-        *,
-        reply_to_stream_id: str = "",
-        attached_stream_ids: Sequence[str] = (),
-    ) -> DataPacket:
+    def open(self, facts: TextFacts = NEW_TEXT, *, compressed: bool = False) -> DataPacket:
         """Make the header."""
+        return _checked(self.header(facts, compressed=compressed))
+
+    def header(self, facts: TextFacts, *, compressed: bool) -> DataPacket:
+        """Make a header that is still to be filled or checked."""
         packet = self._header()
         text = DataStream.TextHeader(
-            operation_type=DataStream.OperationType.CREATE,
-            reply_to_stream_id=reply_to_stream_id,
-            attached_stream_ids=attached_stream_ids,
+            operation_type=facts.operation,
+            version=facts.version,
+            reply_to_stream_id=facts.reply_to_stream_id,
+            attached_stream_ids=facts.attached_stream_ids,
+            generated=facts.generated,
         )
         packet.stream_header.text_header.CopyFrom(text)
-        return _checked(packet)
+        _mark(packet, compressed=compressed)
+        return packet
 
     def write(self, text: str) -> Iterator[DataPacket]:
         """Yield the chunks of `text`; the empty text has none."""
-        for piece in split_text(text, CHUNK_BYTES):
-            yield self._chunk(piece)
+        yield from self.cut(split_text(text, CHUNK_BYTES))
 
 
 class ByteSplitter(_Splitter):
     """The packets of one byte stream."""
 
-    def open(self, *, name: str) -> DataPacket:
+    def open(self, *, name: str, compressed: bool = False) -> DataPacket:
         """Make the header."""
+        return _checked(self.header(name, compressed=compressed))
+
+    def header(self, name: str, *, compressed: bool) -> DataPacket:
+        """Make a header that is still to be filled or checked."""
         packet = self._header()
         packet.stream_header.byte_header.name = name
         packet.stream_header.byte_header.SetInParent()
-        return _checked(packet)
+        _mark(packet, compressed=compressed)
+        return packet
 
     def write(self, data: bytes | bytearray | memoryview) -> Iterator[DataPacket]:
         """Yield the chunks of `data`; empty data has none."""
-        view = memoryview(data).cast("B")
-        for start in range(0, len(view), CHUNK_BYTES):
-            yield self._chunk(bytes(view[start : start + CHUNK_BYTES]))
+        yield from self.cut(split_bytes(memoryview(data).cast("B"), CHUNK_BYTES))
+
+
+def text_packets(
+    description: StreamDescription,
+    text: str,
+    *,
+    form: StreamForm,
+    facts: TextFacts = NEW_TEXT,
+    attributes_at_end: Mapping[str, str] | None = None,
+) -> Iterator[DataPacket]:
+    """Yield the packets of a whole text: one if it fits a header, compressed if that is shorter.
+
+    A text with attachments is never put into its header: nobody would wait for them.
+    """
+    data = text.encode("utf-8", errors="replace")
+    packed = deflate(data) if form.deflate else data
+    is_shorter = len(packed) < len(data)
+    splitter = TextSplitter(description)
+    header = splitter.header(facts, compressed=is_shorter)
+    if form.inline and not facts.attached_stream_ids and not attributes_at_end:
+        header.stream_header.inline_content = packed if is_shorter else data
+        if header.ByteSize() <= MAX_HEADER_BYTES:
+            yield header
+            return
+        header.stream_header.ClearField("inline_content")
+    yield _checked(header)
+    yield from (
+        splitter.cut(split_bytes(packed, CHUNK_BYTES)) if is_shorter else splitter.write(text)
+    )
+    yield splitter.close(attributes=attributes_at_end)
+
+
+def bytes_packets(
+    description: StreamDescription, data: bytes, *, name: str, form: StreamForm
+) -> Iterator[DataPacket]:
+    """Yield the packets of whole bytes, under the same rules."""
+    packed = deflate(data) if form.deflate else data
+    is_shorter = len(packed) < len(data)
+    content = packed if is_shorter else data
+    splitter = ByteSplitter(description)
+    header = splitter.header(name, compressed=is_shorter)
+    if form.inline:
+        header.stream_header.inline_content = content
+        if header.ByteSize() <= MAX_HEADER_BYTES:
+            yield header
+            return
+        header.stream_header.ClearField("inline_content")
+    yield _checked(header)
+    yield from splitter.cut(split_bytes(content, CHUNK_BYTES))
+    yield splitter.close()
+
+
+def split_bytes(data: bytes | memoryview, limit: int) -> Iterator[bytes]:
+    """Yield `data` in pieces of at most `limit`."""
+    for start in range(0, len(data), limit):
+        yield bytes(data[start : start + limit])
 
 
 def split_text(text: str, limit: int) -> Iterator[bytes]:

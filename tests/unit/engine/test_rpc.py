@@ -131,7 +131,7 @@ async def test_a_lost_acknowledgement_does_not_matter_when_the_answer_comes(pair
 async def test_an_answer_of_somebody_else_is_ignored(pair: Pair) -> None:
     pair.lost = {"rpc_request"}
     call = asyncio.ensure_future(pair.call(max_round_trip_latency=0.05))
-    await asyncio.sleep(0)
+    await pair.arrivals.until(lambda: bool(pair.sent))
     forged = lk.DataPacket(participant_identity="mallory")
     forged.rpc_response.request_id = pair.sent[0].rpc_request.id
     forged.rpc_response.payload = "forged"
@@ -145,7 +145,7 @@ async def test_an_answer_of_somebody_else_is_ignored(pair: Pair) -> None:
 async def test_a_peer_who_leaves_fails_its_calls(pair: Pair) -> None:
     pair.lost = {"rpc_request"}
     call = asyncio.ensure_future(pair.call())
-    await asyncio.sleep(0)
+    await pair.arrivals.until(lambda: bool(pair.sent))
     pair.caller.handle_participant_left("callee")
 
     with pytest.raises(rtc.RpcError) as raised:

@@ -127,7 +127,7 @@ def test_the_join_request_carries_the_offer_and_what_we_can_do() -> None:
 
     assert request.publisher_offer == offer
     assert request.client_info.protocol == 16
-    assert request.client_info.client_protocol == 0
+    assert request.client_info.client_protocol == 2
     assert request.connection_settings.auto_subscribe
     assert "token" not in repr(target)
 
