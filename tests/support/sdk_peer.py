@@ -493,8 +493,15 @@ class _Child:
         )
 
     async def _take_text(self, topic: str, reader: Any, who: str) -> None:
-        text = await reader.read_all()
-        self._deliver({"kind": "text", "topic": topic, "from": who, "text": text})
+        about = {"kind": "text", "topic": topic, "from": who, "id": reader.info.stream_id}
+        try:
+            text = await reader.read_all()
+        except self.rtc.StreamError as error:
+            self._deliver({**about, "error": str(error)})
+            return
+        attributes = dict(reader.info.attributes or {})
+        attachments = list(reader.info.attachments)
+        self._deliver({**about, "text": text, "attributes": attributes, "attached": attachments})
 
     async def _take_file(self, topic: str, reader: Any, who: str) -> None:
         digest, size = hashlib.sha256(), 0
@@ -502,6 +509,7 @@ class _Child:
             digest.update(chunk)
             size += len(chunk)
         about = {"kind": "file", "topic": topic, "from": who, "name": reader.info.name}
+        about |= {"id": reader.info.stream_id, "attributes": dict(reader.info.attributes or {})}
         self._deliver({**about, "size": size, "sha256": digest.hexdigest()})
 
     def _deliver(self, item: dict[str, Any]) -> None:
@@ -518,7 +526,11 @@ class _Child:
 
     async def do_send_text(self, request: dict[str, Any]) -> None:
         await self.room.local_participant.send_text(
-            request["text"], topic=request["topic"], destination_identities=request.get("to", [])
+            request["text"],
+            topic=request["topic"],
+            destination_identities=request.get("to", []),
+            attributes=request.get("attributes", {}),
+            compress=request.get("compress", True),
         )
 
     async def do_send_file(self, request: dict[str, Any]) -> str:
@@ -530,6 +542,62 @@ class _Child:
             str(path), topic=request["topic"], destination_identities=request.get("to", [])
         )
         return hashlib.sha256(data).hexdigest()
+
+    async def do_write_text(self, request: dict[str, Any]) -> None:
+        """Send a text piece by piece; `abort` ends it with that reason."""
+        writer = await self.room.local_participant.stream_text(
+            topic=request["topic"], destination_identities=request.get("to", [])
+        )
+        for piece in request["pieces"]:
+            await writer.write(piece)
+        await writer.aclose(
+            reason=request.get("abort", ""), attributes=request.get("attributes", {})
+        )
+
+    async def do_answer_calls(self, _request: dict[str, Any]) -> None:
+        """Answer `echo`, `refuse`, `fail`, `slow` and `count` from now on."""
+        me, rtc = self.room.local_participant, self.rtc
+        self.calls = 0
+
+        async def echo(data: Any) -> str:
+            return f"{data.caller_identity}:{data.payload}"
+
+        async def refuse(_data: Any) -> str:
+            raise rtc.RpcError(7, "nope", "why")
+
+        async def fail(_data: Any) -> str:
+            raise ValueError("private")
+
+        async def slow(_data: Any) -> str:
+            await asyncio.sleep(60)
+            return ""
+
+        async def count(_data: Any) -> str:
+            self.calls += 1
+            return str(self.calls)
+
+        for method in (echo, refuse, fail, slow, count):
+            me.register_rpc_method(method.__name__, method)
+
+    async def do_call_peer(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Call somebody and tell the answer or the error, and how long it took."""
+        loop = asyncio.get_running_loop()
+        started_s = loop.time()
+        try:
+            payload = await self.room.local_participant.perform_rpc(
+                destination_identity=request["to"],
+                method=request["method"],
+                payload=request["payload"],
+                response_timeout=request.get("response_timeout"),
+            )
+        except self.rtc.RpcError as error:
+            return {"code": int(error.code), "message": error.message, "data": error.data}
+        return {"payload": payload, "ms": (loop.time() - started_s) * 1000}
+
+    async def do_time_calls(self, request: dict[str, Any]) -> list[float]:
+        """Round trips of calls with an empty payload, in milliseconds."""
+        asked = {"to": request["to"], "method": request["method"], "payload": ""}
+        return [(await self.do_call_peer(asked))["ms"] for _ in range(request["count"])]
 
     async def do_publish_data(self, request: dict[str, Any]) -> None:
         await self.room.local_participant.publish_data(

@@ -212,9 +212,7 @@ async def test_a_file_keeps_its_name_type_and_bytes(room: rtc.Room, tmp_path: Pa
     path = tmp_path / "notes.txt"
     path.write_bytes(data)
 
-    info = await room.local_participant.send_file(
-        str(path), topic="files", compress=False
-    )
+    info = await room.local_participant.send_file(str(path), topic="files", compress=False)
 
     packets = [packet for packet, _ in FakeSession.last.packets]
     header = packets[0].stream_header
@@ -237,9 +235,7 @@ async def test_a_file_that_shrinks_meanwhile_breaks_the_stream_off(
 
     monkeypatch.setattr(FakeSession.last, "send_data", shrink_then_send)
     with pytest.raises(rtc.StreamError, match="changed"):
-        await room.local_participant.send_file(
-        str(path), topic="files", compress=False
-    )
+        await room.local_participant.send_file(str(path), topic="files", compress=False)
 
     assert FakeSession.last.packets[-1][0].stream_trailer.reason == "error"
 

@@ -81,9 +81,7 @@ def failure(code: RpcCode) -> RpcFailure:
 
 
 def kinds(actions: list[Action]) -> list[object]:
-    return [
-        a.packet.WhichOneof("value") if isinstance(a, SendPacket) else type(a) for a in actions
-    ]
+    return [a.packet.WhichOneof("value") if isinstance(a, SendPacket) else type(a) for a in actions]
 
 
 def test_the_form_of_a_request_follows_what_the_peer_announced() -> None:

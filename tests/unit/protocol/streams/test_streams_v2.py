@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from livekit.protocol.models import ClientInfo, DataPacket, DataStream, ParticipantInfo
+from livekit.protocol.models import ClientInfo, DataPacket, ParticipantInfo
 
 from app.protocol.errors import ProtocolError
 from app.protocol.streams.assembler import (
