@@ -461,6 +461,10 @@ class Connection:
         self._label_waiters.setdefault(label, []).append(future)
         await future
 
+    def is_channel_open(self, label: str) -> bool:
+        """Whether data can be sent on a channel now."""
+        return not self._is_over and label in self._open_labels
+
     def buffered_bytes(self, label: str) -> int:
         """Bytes that wait for the network."""
         return self._publisher.transport.buffered_bytes(label)

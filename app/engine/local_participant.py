@@ -11,6 +11,7 @@ from livekit.protocol import models as lk
 from livekit.protocol import rtc as lk_rtc
 
 from app.engine import stream_sending
+from app.engine.data_track import LocalDataTrack, PublishDataTrackError
 from app.engine.enums import TrackSource, VideoCodec
 from app.engine.layers import choose_layers
 from app.engine.options import ParticipantTrackPermission, TrackPublishOptions
@@ -26,7 +27,6 @@ from app.engine.streams import (
 )
 from app.engine.track import LocalAudioTrack, LocalTrack, LocalVideoTrack
 from app.engine.transcription import Transcription
-from app.engine.unbuilt import LocalDataTrack
 from app.engine.uplink import AudioUplink, VideoUplink
 from app.protocol.data_packet import PacketTooLargeError
 from app.protocol.streams.negotiation import PLAIN, StreamForm
@@ -380,8 +380,11 @@ class LocalParticipant(Participant):
         return self._form_of(destinations)
 
     async def publish_data_track(self, *, name: str) -> LocalDataTrack:
-        """Not built."""
-        raise NotImplementedError("data tracks")
+        """Publish a data track; raises `PublishDataTrackError`."""
+        try:
+            return await self._session.publish_data_track(name)
+        except WorldError as error:
+            raise PublishDataTrackError(str(error)) from error
 
     # Tracks
 

@@ -90,6 +90,20 @@ EventTypes = Literal[
     "data_track_unpublished",
 ]
 
+DataTrackEvents = Literal["data_track_published", "data_track_unpublished"]
+
+# After these somebody may be back in a moment, as the same person with the same data tracks.
+_PERHAPS_BACK = frozenset(
+    {
+        DisconnectReason.UNKNOWN_REASON,
+        DisconnectReason.DUPLICATE_IDENTITY,
+        DisconnectReason.STATE_MISMATCH,
+        DisconnectReason.MIGRATION,
+        DisconnectReason.SIGNAL_CLOSE,
+        DisconnectReason.CONNECTION_TIMEOUT,
+        DisconnectReason.MEDIA_FAILURE,
+    }
+)
 _VIDEO_CODECS = {"video/vp8": "VP8", "video/h264": "H264"}
 _SCENARIOS: dict[int, Callable[[], lk_rtc.SimulateScenario]] = {
     SimulateScenarioKind.SIMULATE_SPEAKER: lambda: lk_rtc.SimulateScenario(speaker_update=3),
@@ -270,6 +284,7 @@ class Room(EventEmitter[EventTypes]):
         self._url, self._token = url, token
         self._held = []
         session = Session(self)
+        session.data_tracks.remote.emit = self._emit_data_track
         self._session = session
         try:
             await session.connect(url, token, _session_options(options))
@@ -427,6 +442,7 @@ class Room(EventEmitter[EventTypes]):
             )
             for info in join.other_participants:
                 self._add_participant(info)
+                self._take_data_tracks(info)
             return
         self._local_participant.handle_info(join.participant)
         present = {info.identity for info in join.other_participants}
@@ -464,6 +480,7 @@ class Room(EventEmitter[EventTypes]):
                 self._emit("track_published", publication, participant)
             if info.state == lk.ParticipantInfo.ACTIVE:
                 self._emit("participant_active", participant)
+            self._take_data_tracks(info)
             return
         self._update(known, info)
 
@@ -500,6 +517,7 @@ class Room(EventEmitter[EventTypes]):
             if changes.became_active:
                 self._emit("participant_active", participant)
             self._update_tracks(participant, info)
+            self._take_data_tracks(info)
         elif isinstance(participant, LocalParticipant):
             for track in info.tracks:
                 publication = participant.track_publications.get(track.sid)
@@ -507,6 +525,13 @@ class Room(EventEmitter[EventTypes]):
                     muted = publication.muted
                     publication.handle_info(track)
                     publication.handle_muted(muted)
+
+    def _take_data_tracks(self, info: lk.ParticipantInfo) -> None:
+        if self._session is not None:
+            self._session.data_tracks.remote.handle_person(info.identity, info.data_tracks)
+
+    def _emit_data_track(self, event: DataTrackEvents, value: object) -> None:
+        self._emit(event, value)
 
     def _update_tracks(self, participant: RemoteParticipant, info: lk.ParticipantInfo) -> None:
         for track in info.tracks:
@@ -550,6 +575,9 @@ class Room(EventEmitter[EventTypes]):
         participant.tell_watchers(None)
         if self._levels.pop(participant.sid, None) is not None:
             self._emit_speakers()
+        if self._session is not None:
+            may_return = reason in _PERHAPS_BACK
+            self._session.data_tracks.remote.handle_left(identity, may_return=may_return)
         self._streams.handle_sender_left(identity)
         self._rpc.handle_participant_left(identity)
         self._emit("participant_disconnected", participant)

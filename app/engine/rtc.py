@@ -9,6 +9,15 @@ from app.engine.apm import AudioProcessingModule
 from app.engine.audio_source import AudioSource
 from app.engine.audio_stream import AudioFrameEvent, AudioStream, NoiseCancellationOptions
 from app.engine.audio_tools import AudioMixer, AudioResampler
+from app.engine.data_track import (
+    DataTrackFrame,
+    DataTrackInfo,
+    DataTrackStream,
+    LocalDataTrack,
+    PushFrameError,
+    RemoteDataTrack,
+    SubscribeDataTrackError,
+)
 from app.engine.emitter import EventEmitter
 from app.engine.enums import (
     AudioResamplerQuality,
@@ -86,9 +95,6 @@ from app.engine.transcription import Transcription, TranscriptionSegment
 from app.engine.unbuilt import (
     AudioDeviceInfo,
     AudioFilter,
-    DataTrackFrame,
-    DataTrackInfo,
-    DataTrackStream,
     E2EEManager,
     EncodedRateControl,
     EncodedVideoFrame,
@@ -96,15 +102,11 @@ from app.engine.unbuilt import (
     EncodedVideoSourceFeedback,
     FrameCryptor,
     KeyProvider,
-    LocalDataTrack,
     MediaDevices,
     PlatformAudio,
     PlatformAudioError,
     PlatformAudioOptions,
     PlatformAudioSource,
-    PushFrameError,
-    RemoteDataTrack,
-    SubscribeDataTrackError,
 )
 from app.engine.video_source import VideoSource
 from app.engine.video_stream import VideoFrameEvent, VideoStream

@@ -19,6 +19,8 @@ from livekit.protocol import rtc as lk_rtc
 
 from app.engine.connection import Connection
 from app.engine.data_lane import DataLane
+from app.engine.data_track import LocalDataTrack
+from app.engine.data_tracks import DATA_TRACK, DataTracks
 from app.engine.media_sections import (
     DownlinkTrack,
     UplinkParameters,
@@ -87,6 +89,7 @@ class Session:
         self._receivers: dict[str, tuple[DownlinkTrack, Receiver, MediaRouter]] = {}
         self._permission: lk_rtc.SubscriptionPermission | None = None
         self._lane = DataLane(open_channel=self._channel, deliver=observer.on_data)
+        self.data_tracks = DataTracks(self._send, self._data_track_channel, self._tasks)
 
     # --- state -------------------------------------------------------------------------------
 
@@ -149,6 +152,7 @@ class Session:
         # Whoever waits for the connection to come back learns that it will not.
         self._ready.set()
         await self._tasks.close()
+        self.data_tracks.close()
         await self._release()
         await asyncio.gather(*self._closing)
         self._publications.close()
@@ -175,6 +179,7 @@ class Session:
             return
         self._is_rejoining = True
         self._ready.clear()
+        self.data_tracks.handle_lost()
         log.info("rejoining", cause=cause)
         spawn(self._rejoin(), name="rejoin", owner=self._tasks)
 
@@ -237,6 +242,7 @@ class Session:
             if publication.request.muted != was_muted:
                 self.set_muted(track.sid, publication.request.muted)
             self._observer.on_local_republished(old_sid, track)
+        self.data_tracks.handle_rejoined()
 
     def _end(self, reason: lk_models.DisconnectReason, detail: str) -> None:
         """End the stay for good; resources go in the background."""
@@ -246,6 +252,7 @@ class Session:
         self._ready.set()
         self._hurry.set()
         self._publications.close()
+        self.data_tracks.close()
         spawn(self._release(), name="release", owner=self._tasks)
         log.info("session ended", reason=lk_models.DisconnectReason.Name(reason), detail=detail)
         self._observer.on_disconnected(reason, detail)
@@ -376,8 +383,23 @@ class Session:
         except TimeoutError as error:
             raise WorldError(Reason.TIMEOUT, retry=True, detail="data channel") from error
 
+    async def publish_data_track(self, name: str) -> LocalDataTrack:
+        """Publish a data track; raises `PublishDataTrackError` or `WorldError`."""
+        await self._settled_connection()
+        await self._channel(DATA_TRACK)
+        return await self.data_tracks.local.publish(name)
+
+    def _data_track_channel(self) -> Connection | None:
+        connection = self._connection
+        if connection is None or not connection.is_channel_open(DATA_TRACK):
+            return None
+        return connection
+
     def on_message(self, label: str, data: bytes) -> None:
         """Take a message of a data channel."""
+        if label == DATA_TRACK:
+            self.data_tracks.remote.handle_packet(data)
+            return
         self._lane.handle_message(label, data)
 
     # --- ourselves ---------------------------------------------------------------------------
@@ -509,7 +531,8 @@ class Session:
                     self.on_token(message.token)
                 observer.on_room_moved(message)
             case _:
-                log.debug("signal message without effect", kind=kind)
+                if not self.data_tracks.handle_signal(message):
+                    log.debug("signal message without effect", kind=kind)
 
     def _on_unpublished(self, track_sid: str) -> None:
         publication = self._publications.forget(track_sid)

@@ -7,7 +7,6 @@ what is missing. The plain data classes among them work.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -176,120 +175,6 @@ class EncodedVideoSource:
     async def aclose(self) -> None:
         """End."""
         _missing("sources of encoded video")
-
-
-# Data tracks
-
-
-class PushFrameError(Exception):
-    """A frame could not be sent."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(message)
-        self.message = message
-
-
-class SubscribeDataTrackError(Exception):
-    """A data track could not be subscribed to."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(message)
-        self.message = message
-
-
-@dataclass
-class DataTrackFrame:
-    """One frame of a data track."""
-
-    payload: bytes
-    user_timestamp: int | None = None
-
-
-@dataclass
-class DataTrackInfo:
-    """What is known of a data track."""
-
-    sid: str
-    name: str
-    uses_e2ee: bool
-
-
-class DataTrackStream:
-    """Frames of a data track."""
-
-    def __init__(self, owned_info: Any) -> None:
-        _missing("data tracks")
-
-    async def read(self) -> DataTrackFrame | None:
-        """Return the next frame."""
-        _missing("data tracks")
-
-    def __aiter__(self) -> AsyncIterator[DataTrackFrame]:
-        _missing("data tracks")
-
-    async def __anext__(self) -> DataTrackFrame:
-        _missing("data tracks")
-
-    def close(self) -> None:
-        """Stop."""
-        _missing("data tracks")
-
-    async def aclose(self) -> None:
-        """Stop."""
-        _missing("data tracks")
-
-
-class LocalDataTrack:
-    """A data track of ours."""
-
-    def __init__(self, owned_info: Any) -> None:
-        _missing("data tracks")
-
-    @property
-    def info(self) -> DataTrackInfo:
-        """What is known of it."""
-        _missing("data tracks")
-
-    def try_push(self, frame: DataTrackFrame) -> None:
-        """Send a frame."""
-        _missing("data tracks")
-
-    def is_published(self) -> bool:
-        """Say whether it is published."""
-        _missing("data tracks")
-
-    async def unpublish(self) -> None:
-        """Take it back."""
-        _missing("data tracks")
-
-
-class RemoteDataTrack:
-    """A data track of somebody else."""
-
-    def __init__(self, owned_info: Any) -> None:
-        _missing("data tracks")
-
-    @property
-    def info(self) -> DataTrackInfo:
-        """What is known of it."""
-        _missing("data tracks")
-
-    @property
-    def publisher_identity(self) -> str:
-        """Whose it is."""
-        _missing("data tracks")
-
-    def subscribe(self, *, buffer_size: int | None = None) -> DataTrackStream:
-        """Ask for its frames."""
-        _missing("data tracks")
-
-    def set_pipeline_options(self, *, max_partial_frames: int | None = None) -> None:
-        """Choose how frames are put together."""
-        _missing("data tracks")
-
-    def is_published(self) -> bool:
-        """Say whether it is published."""
-        _missing("data tracks")
 
 
 # Devices of the platform

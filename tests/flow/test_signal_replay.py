@@ -363,9 +363,9 @@ async def test_an_offer_may_come_before_its_add_track(
         ),
         (
             rtc.SignalRequest(
-                publish_data_track_request=rtc.PublishDataTrackRequest(pub_handle=1, name="x")
+                publish_data_track_request=rtc.PublishDataTrackRequest(pub_handle=0, name="x")
             ),
-            rtc.RequestResponse.NOT_ALLOWED,
+            rtc.RequestResponse.INVALID_HANDLE,
         ),
         (
             rtc.SignalRequest(add_track=rtc.AddTrackRequest(cid="", name="x")),

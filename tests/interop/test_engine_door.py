@@ -125,7 +125,6 @@ def test_enums_answer_as_the_wrappers_of_the_sdk_do() -> None:
         lambda: rtc.AudioFilter("module", "path"),
         lambda: rtc.EncodedVideoSource(640, 360),
         lambda: rtc.KeyProvider(0, rtc.KeyProviderOptions()),
-        lambda: rtc.LocalDataTrack(None),
         lambda: rtc.E2EEManager(0, rtc.E2EEOptions()),
     ],
 )

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from tests.support.sdk_peer import SdkPeer, SdkPeerError
+from tests.support.sdk_peer import SdkPeer
 from tests.support.server_process import ServerProcess, token_for
 
 pytestmark = [pytest.mark.interop, pytest.mark.usefixtures("network")]
@@ -211,12 +211,6 @@ async def test_the_role_attribute_is_not_for_clients(pair: tuple[SdkPeer, SdkPee
     await alice.call("set_attributes", attributes={"lanai.hand": "1"})
     await bob.wait_event("participant_attributes_changed", changed={"lanai.hand": "1"})
     assert [p["attributes"] for p in await bob.call("people")] == [{"lanai.hand": "1"}]
-
-
-async def test_publishing_a_data_track_is_refused_at_once(pair: tuple[SdkPeer, SdkPeer]) -> None:
-    alice, _ = pair
-    with pytest.raises(SdkPeerError):
-        await alice.call("publish_data_track", name="sensor", deadline_s=5)
 
 
 async def test_leaving_is_seen_at_once(pair: tuple[SdkPeer, SdkPeer]) -> None:

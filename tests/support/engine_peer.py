@@ -31,6 +31,8 @@ WATCHED = (
     "local_track_published",
     "active_speakers_changed",
     "data_received",
+    "data_track_published",
+    "data_track_unpublished",
     "connected",
     "disconnected",
     "reconnecting",

@@ -9,6 +9,7 @@ from typing import Any
 from livekit.protocol import models as lk
 from livekit.protocol import rtc as lk_rtc
 
+from app.engine.data_tracks import DataTracks
 from app.engine.session import (
     AudioRtpReceiver,
     AudioRtpSender,
@@ -21,6 +22,7 @@ from app.engine.session import (
 from app.protocol.rtp.encoded import AudioPacket, EncodedVideoFrame
 from app.rtc.stats import ReceiverStats, SenderStats, SessionStats, TransportStats
 from app.runtime.errors import WorldError
+from app.runtime.tasks import TaskOwner
 
 DEADLINE_S = 30.0
 
@@ -148,6 +150,8 @@ class FakeSession:
         self.options: SessionOptions | None = None
         self.closed = False
         self.send_error: WorldError | None = None
+        self.signals: list[lk_rtc.SignalRequest] = []
+        self.data_tracks = DataTracks(self.signals.append, lambda: None, TaskOwner("fake"))
         type(self).last = self
 
     def join(self, *people: lk.ParticipantInfo, me: str = "PA_me") -> lk_rtc.JoinResponse:

@@ -169,6 +169,8 @@ WATCHED_EVENTS = {
     "reconnecting": (),
     "reconnected": (),
     "token_refreshed": (),
+    "data_track_published": ("data_track",),
+    "data_track_unpublished": ("sid",),
 }
 
 
@@ -279,10 +281,14 @@ class _Child:
         self.media: dict[str, tuple[dict[str, Any], _Tone | _Video]] = {}
         self.tasks: set[asyncio.Task[Any]] = set()
         self.sources: dict[str, tuple[Any, asyncio.Task[Any], Any]] = {}
+        self.data_tracks: dict[str, Any] = {}
+        self.remote_data_tracks: list[Any] = []
+        self.data_streams: dict[str, tuple[Any, list[Any]]] = {}
         self.downloads = Path(tempfile.mkdtemp(prefix="sdk-peer-"))
         for name, fields in WATCHED_EVENTS.items():
             self.room.on(name, self._watch(name, fields))
         self.room.on("track_subscribed", self._receive)
+        self.room.on("data_track_published", self.remote_data_tracks.append)
         self.room.on("track_unsubscribed", self._forget)
 
     def keep(self, coro: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
@@ -620,9 +626,84 @@ class _Child:
     async def do_set_attributes(self, request: dict[str, Any]) -> None:
         await self.room.local_participant.set_attributes(request["attributes"])
 
+    # Data tracks
+
     async def do_publish_data_track(self, request: dict[str, Any]) -> str:
         track = await self.room.local_participant.publish_data_track(name=request["name"])
+        self.data_tracks[request["name"]] = track
         return str(track.info.sid)
+
+    async def do_push_frames(self, request: dict[str, Any]) -> dict[str, int]:
+        """Push `count` frames: the number in decimal, then filling to `size`; stamped with it."""
+        track, pushed, refused = self.data_tracks[request["name"]], 0, 0
+        size, first = request.get("size", 0), request.get("first", 0)
+        for number in range(first, first + request["count"]):
+            payload = str(number).encode().ljust(size, b".")
+            stamp = number if request.get("stamped", True) else None
+            try:
+                track.try_push(self.rtc.DataTrackFrame(payload, user_timestamp=stamp))
+                pushed += 1
+            except self.rtc.PushFrameError:
+                refused += 1
+            await asyncio.sleep(request.get("interval_s", 0.005))
+        return {"pushed": pushed, "refused": refused}
+
+    async def do_local_data_track(self, request: dict[str, Any]) -> dict[str, Any]:
+        track = self.data_tracks[request["name"]]
+        return {"sid": track.info.sid, "published": track.is_published()}
+
+    async def do_unpublish_data_track(self, request: dict[str, Any]) -> None:
+        await self.data_tracks.pop(request["name"]).unpublish()
+
+    async def do_remote_data_tracks(self, _request: dict[str, Any]) -> dict[str, Any]:
+        return {
+            track.info.name: {
+                "sid": track.info.sid,
+                "identity": track.publisher_identity,
+                "published": track.is_published(),
+            }
+            for track in self.remote_data_tracks
+        }
+
+    async def do_subscribe_data_track(self, request: dict[str, Any]) -> None:
+        found = [t for t in self.remote_data_tracks if t.info.name == request["name"]]
+        track = found[-1]
+        if "max_partial_frames" in request:
+            track.set_pipeline_options(max_partial_frames=request["max_partial_frames"])
+        stream = track.subscribe(buffer_size=request.get("buffer_size"))
+        frames: list[tuple[bytes, int | None] | str] = []
+        self.data_streams[request["name"]] = (stream, frames)
+        self.keep(self._read_data_track(stream, frames))
+
+    async def _read_data_track(
+        self, stream: Any, frames: list[tuple[bytes, int | None] | str]
+    ) -> None:
+        try:
+            async for frame in stream:
+                frames.append((bytes(frame.payload), frame.user_timestamp))
+                self.news.set()
+            frames.append("end")
+        except self.rtc.SubscribeDataTrackError as error:
+            frames.append(f"error: {error.message}")
+        self.news.set()
+
+    async def do_data_frames(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Wait for `count` frames of a subscribed track and describe all that came."""
+        _, frames = self.data_streams[request["name"]]
+        async with asyncio.timeout(request.get("within_s", DEADLINE_S)):
+            while len(frames) < request["count"]:
+                self.news.clear()
+                await self.news.wait()
+        got = [frame for frame in frames if not isinstance(frame, str)]
+        return {
+            "numbers": [int(payload.rstrip(b".")) for payload, _ in got],
+            "sizes": sorted({len(payload) for payload, _ in got}),
+            "stamps": [stamp for _, stamp in got],
+            "ends": [frame for frame in frames if isinstance(frame, str)],
+        }
+
+    async def do_close_data_stream(self, request: dict[str, Any]) -> None:
+        self.data_streams[request["name"]][0].close()
 
     async def do_ping_peer(self, request: dict[str, Any]) -> list[float]:
         """Time reliable data packets to a peer that echoes them (`echo`), in milliseconds."""
@@ -680,6 +761,9 @@ def _describe(field: str, value: Any) -> dict[str, Any]:
         return {"identity": getattr(value, "identity", ""), "participant": value.sid}
     if field in ("publication", "track"):
         return {"sid": value.sid, "track_name": getattr(value, "name", "")}
+    if field == "data_track":
+        info = value.info
+        return {"identity": value.publisher_identity, "sid": info.sid, "track_name": info.name}
     if field == "speakers":
         return {"speakers": [person.identity for person in value]}
     if field == "packet":

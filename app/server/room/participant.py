@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import structlog
 from livekit.protocol import models, rtc
@@ -81,6 +81,8 @@ class Participant(TransportObserver):
         self.settings = request.connection_settings
         self.rules = SubscriptionRules()
         self.info = first_info(self.sid, claims, request, now_ms=_now_ms())
+        # Kept by the room's data tracks.
+        self.data_tracks: Sequence[models.DataTrackInfo] = ()
         self.is_closed = False
         self.was_active = False
         # What others were sent because of this participant: its socket is read accordingly.
@@ -137,8 +139,10 @@ class Participant(TransportObserver):
 
     @property
     def is_publisher(self) -> bool:
-        """Whether any of its tracks is announced."""
-        return any(p.is_announced for p in self.publisher.publications.values())
+        """Whether any of its tracks is announced, or it publishes data."""
+        return bool(self.data_tracks) or any(
+            p.is_announced for p in self.publisher.publications.values()
+        )
 
     def snapshot(self) -> models.ParticipantInfo:
         """Return a copy of what others see, tracks included."""
@@ -146,6 +150,7 @@ class Participant(TransportObserver):
         info.CopyFrom(self.info)
         publications = self.publisher.publications.values()
         info.tracks.extend(p.info for p in publications if p.is_announced)
+        info.data_tracks.extend(self.data_tracks)
         info.is_publisher = self.is_publisher
         return info
 
@@ -242,21 +247,23 @@ class Participant(TransportObserver):
                 self._handle_audio_track(request.update_audio_track)
             case "update_video_track":
                 self._handle_video_track(request.update_video_track)
-            case "publish_data_track_request":
-                self._refuse(
-                    rtc.RequestResponse(publish_data_track=request.publish_data_track_request)
-                )
-            case "unpublish_data_track_request":
-                self._respond(
-                    rtc.RequestResponse(unpublish_data_track=request.unpublish_data_track_request),
-                    rtc.RequestResponse.NOT_FOUND,
-                )
+            case (
+                "publish_data_track_request"
+                | "unpublish_data_track_request"
+                | "update_data_subscription"
+            ):
+                self._events.data_track_requested(self, request)
             case "store_data_blob_request":
                 blob_id = request.store_data_blob_request.request_id
                 self._refuse(rtc.RequestResponse(request_id=blob_id))
             case "get_data_blob_request":
-                blob_id = request.get_data_blob_request.request_id
-                self._refuse(rtc.RequestResponse(request_id=blob_id))
+                # Nothing was ever stored.
+                blob = request.get_data_blob_request
+                reasons = rtc.RequestResponse
+                self._respond(
+                    rtc.RequestResponse(request_id=blob.request_id),
+                    reasons.NOT_FOUND if blob.HasField("key") else reasons.INVALID_REQUEST,
+                )
             case "simulate":
                 self._handle_simulation(request.simulate)
             case _:

@@ -70,3 +70,6 @@ class RoomEvents(Protocol):
 
     def data_received(self, participant: Participant, label: str, data: bytes) -> None:
         """Route a data packet."""
+
+    def data_track_requested(self, participant: Participant, request: rtc.SignalRequest) -> None:
+        """Publish, unpublish or subscribe to data tracks."""

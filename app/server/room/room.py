@@ -23,7 +23,8 @@ from app.rtc.server_transport import ServerTransport, TransportObserver
 from app.runtime.tasks import TaskOwner, spawn
 from app.server.gate.gates import Gates
 from app.server.room.configuration import RoomConfiguration
-from app.server.room.data_router import LOSSY, RELIABLE, DataRouter, RoutedPacket
+from app.server.room.data_router import DATA_TRACK, LOSSY, RELIABLE, DataRouter, RoutedPacket
+from app.server.room.data_tracks import DataTracks
 from app.server.room.first_info import is_dependent
 from app.server.room.identifiers import fresh_id
 from app.server.room.participant import Participant, Reasons, States
@@ -77,6 +78,9 @@ class Room:
         self._router = DataRouter(self.calls.handle_packet)
         self._batch = UpdateBatch()
         self._batch_timer: asyncio.TimerHandle | None = None
+        self.data_tracks = DataTracks(
+            changed=self._data_tracks_changed, may_subscribe=self._may_subscribe
+        )
         self._sif_trailer = secrets.token_bytes(24)
         self._media = RoomMedia(speakers_changed=self._on_speakers)
         self._loop = asyncio.get_running_loop()
@@ -163,6 +167,7 @@ class Room:
         self._broadcast_update(participant, to_self=False)
         if participant.settings.auto_subscribe:
             self._subscribe_to_all(participant)
+        self.data_tracks.join(participant)
         self._schedule_room_update()
         log.info("participant joined", room=self.info.sid, participant=participant.sid)
         return participant
@@ -180,6 +185,7 @@ class Room:
             return
         if self._gates is not None:
             self._gates.participant_left(self, participant, reason)
+        self.data_tracks.leave(participant)
         participant.close(reason)
         participant.sink.close()
         self.calls.handle_left(participant.sid)
@@ -236,6 +242,7 @@ class Room:
         if participant.is_hidden and not was_hidden:
             gone = participant.snapshot()
             gone.state = States.DISCONNECTED
+            del gone.data_tracks[:]
             update = rtc.ParticipantUpdate(participants=[gone])
             self._broadcast(rtc.SignalResponse(update=update), except_sid=participant.sid)
         if self._gates is not None:
@@ -303,6 +310,7 @@ class Room:
 
     def permissions_changed(self, participant: Participant) -> None:
         """Take tracks away from those who may no longer have them, and give them back."""
+        self.data_tracks.permissions_changed()
         for publication in participant.publisher.publications.values():
             for other in self.participants.values():
                 self._review(other, participant, publication)
@@ -311,7 +319,7 @@ class Room:
         """Look again whether somebody may have a track."""
         if other is publisher or not publication.is_announced:
             return
-        allowed = self._may_subscribe(other, publisher, publication)
+        allowed = self._may_subscribe(other, publisher, publication.sid)
         subscriber = other.subscriber
         if publication.sid in subscriber.track_sids and not allowed:
             subscriber.unsubscribe(publication.sid)
@@ -331,9 +339,11 @@ class Room:
 
     def data_received(self, participant: Participant, label: str, data: bytes) -> None:
         """Route a data packet to whom it is for."""
+        if label == DATA_TRACK:
+            self.data_tracks.forward(participant.sid, data)
+            return
         if label not in (RELIABLE, LOSSY):
-            # Publishing a data track is refused, so nobody subscribes to it; other labels
-            # are no part of the protocol.
+            # Other labels are no part of the protocol.
             return
         try:
             routed = self._router.route(participant.data_sender, label, data, self._sids())
@@ -343,6 +353,16 @@ class Room:
         if routed is None:
             return
         self._deliver(routed)
+
+    def data_track_requested(self, participant: Participant, request: rtc.SignalRequest) -> None:
+        """Publish, unpublish or subscribe to data tracks."""
+        self.data_tracks.handle_request(participant, request)
+
+    def _data_tracks_changed(self, participant: Participant) -> None:
+        participant.data_tracks = self.data_tracks.infos(participant)
+        participant.bump()
+        self._broadcast_update(participant, to_self=True)
+        self._schedule_room_update()
 
     # --- what the server API does
 
@@ -389,7 +409,7 @@ class Room:
         if publisher.is_hidden:
             # Nobody has heard of it: clients drop such media.
             return
-        if self._may_subscribe(subscriber, publisher, publication):
+        if self._may_subscribe(subscriber, publisher, publication.sid):
             subscriber.subscriber.subscribe(publication)
         elif publication.sid not in subscriber.subscriber.withheld:
             subscriber.subscriber.withheld.add(publication.sid)
@@ -397,13 +417,13 @@ class Room:
                 self._send_permission(subscriber, publisher, publication, allowed=False)
 
     def _may_subscribe(
-        self, subscriber: Participant, publisher: Participant, publication: Publication
+        self, subscriber: Participant, publisher: Participant, track_sid: str
     ) -> bool:
         return (
             subscriber.info.permission.can_subscribe
             and not publisher.is_hidden
             and publisher.rules.allows(
-                sid=subscriber.sid, identity=subscriber.identity, track_sid=publication.sid
+                sid=subscriber.sid, identity=subscriber.identity, track_sid=track_sid
             )
         )
 

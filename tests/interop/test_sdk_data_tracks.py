@@ -1,0 +1,125 @@
+"""Data tracks between official SDKs through our server."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from tests.support.sdk_peer import SdkPeer, SdkPeerError
+from tests.support.server_process import ServerProcess, token_for
+
+pytestmark = [pytest.mark.interop, pytest.mark.usefixtures("network")]
+
+
+@pytest_asyncio.fixture
+async def pair(
+    server: ServerProcess, alice: SdkPeer, bob: SdkPeer
+) -> AsyncIterator[tuple[SdkPeer, SdkPeer]]:
+    await alice.connect(server.url, token_for("alice"))
+    await bob.connect(server.url, token_for("bob"))
+    yield alice, bob
+
+
+async def test_frames_arrive_in_order_with_their_timestamps(pair: tuple[SdkPeer, SdkPeer]) -> None:
+    alice, bob = pair
+    sid = await alice.call("publish_data_track", name="sensor")
+    await bob.wait_event("data_track_published", identity="alice", track_name="sensor", sid=sid)
+    await bob.call("subscribe_data_track", name="sensor")
+    # A frame before the subscription stands is rightly lost: count from the first that came.
+    await alice.call("push_frames", name="sensor", count=300)
+    got = await bob.call("data_frames", name="sensor", count=200)
+    assert got["numbers"] == sorted(set(got["numbers"]))
+    assert got["stamps"] == got["numbers"]
+    assert got["ends"] == []
+
+
+async def test_frames_of_many_packets_arrive_whole(pair: tuple[SdkPeer, SdkPeer]) -> None:
+    alice, bob = pair
+    await alice.call("publish_data_track", name="big")
+    await bob.wait_event("data_track_published", track_name="big")
+    await bob.call("subscribe_data_track", name="big")
+    # How many of them the publisher's own SDK lets go depends on the machine; each is whole.
+    await alice.call(
+        "push_frames", name="big", count=20, size=100_000, stamped=False, interval_s=0.1
+    )
+    got = await bob.call("data_frames", name="big", count=5)
+    assert got["sizes"] == [100_000]
+    assert got["numbers"] == sorted(set(got["numbers"]))
+    assert set(got["stamps"]) == {None}
+
+
+async def test_both_directions_and_several_tracks_at_once(pair: tuple[SdkPeer, SdkPeer]) -> None:
+    alice, bob = pair
+    for peer, names in ((alice, ("a1", "a2")), (bob, ("b1",))):
+        for name in names:
+            await peer.call("publish_data_track", name=name)
+    for peer, names in ((bob, ("a1", "a2")), (alice, ("b1",))):
+        for name in names:
+            await peer.wait_event("data_track_published", track_name=name)
+            await peer.call("subscribe_data_track", name=name)
+    await alice.call("push_frames", name="a1", count=60)
+    await alice.call("push_frames", name="a2", count=60, first=1_000)
+    await bob.call("push_frames", name="b1", count=60, first=2_000)
+    for peer, name, first in ((bob, "a1", 0), (bob, "a2", 1_000), (alice, "b1", 2_000)):
+        numbers = (await peer.call("data_frames", name=name, count=20))["numbers"]
+        assert set(numbers) <= set(range(first, first + 60))
+        assert numbers == sorted(numbers)
+
+
+async def test_unsubscribing_stops_frames_and_unpublishing_ends_streams(
+    pair: tuple[SdkPeer, SdkPeer],
+) -> None:
+    alice, bob = pair
+    sid = await alice.call("publish_data_track", name="sensor")
+    await bob.wait_event("data_track_published", sid=sid)
+    await bob.call("subscribe_data_track", name="sensor")
+    await alice.call("push_frames", name="sensor", count=50)
+    await bob.call("data_frames", name="sensor", count=1)
+    await bob.call("close_data_stream", name="sensor")
+    await bob.call("subscribe_data_track", name="sensor")
+    await alice.call("push_frames", name="sensor", count=50, first=100)
+    numbers = (await bob.call("data_frames", name="sensor", count=1))["numbers"]
+    assert numbers
+    assert min(numbers) >= 100
+    await alice.call("unpublish_data_track", name="sensor")
+    event = await bob.wait_event("data_track_unpublished", sid=sid)
+    assert event["sid"] == sid
+    await bob.call("data_frames", name="sensor", count=len(numbers) + 1)
+    ends = (await bob.call("data_frames", name="sensor", count=1))["ends"]
+    assert ends == ["end"]
+    assert not (await bob.call("remote_data_tracks"))["sensor"]["published"]
+    # The name is free again.
+    assert await alice.call("publish_data_track", name="sensor") != sid
+
+
+async def test_refusals_reach_the_publisher_as_errors_of_its_sdk(
+    server: ServerProcess, pair: tuple[SdkPeer, SdkPeer]
+) -> None:
+    alice, _ = pair
+    await alice.call("publish_data_track", name="sensor")
+    with pytest.raises(SdkPeerError, match="already taken"):
+        await alice.call("publish_data_track", name="sensor")
+    with pytest.raises(SdkPeerError, match="name invalid"):
+        await alice.call("publish_data_track", name="n" * 300)
+    async with SdkPeer("mute") as mute:
+        await mute.connect(server.url, token_for("mute", can_publish_data=False))
+        with pytest.raises(SdkPeerError, match="unauthorized"):
+            await mute.call("publish_data_track", name="sensor")
+
+
+async def test_who_comes_later_learns_of_tracks_and_leaving_ends_them(
+    server: ServerProcess, pair: tuple[SdkPeer, SdkPeer]
+) -> None:
+    alice, bob = pair
+    sid = await alice.call("publish_data_track", name="sensor")
+    async with SdkPeer("carol") as carol:
+        await carol.connect(server.url, token_for("carol"))
+        await carol.wait_event("data_track_published", sid=sid)
+        await carol.call("subscribe_data_track", name="sensor")
+        await alice.call("push_frames", name="sensor", count=50)
+        await carol.call("data_frames", name="sensor", count=5)
+    await bob.wait_event("participant_disconnected", identity="carol")
+    await alice.call("disconnect")
+    await bob.wait_event("data_track_unpublished", sid=sid)
