@@ -23,7 +23,7 @@ lanai_find_python() {
 }
 
 lanai_stamp() { # the lock and the interpreter; reading both is all a second start does
-    { cat "$LANAI_ROOT/packaging/requirements.lock"; printf '%s\n' "$1"; readlink -f "$1"; } \
+    { cat "${2:-$LANAI_ROOT/packaging/requirements.lock}"; printf '%s\n' "$1"; readlink -f "$1"; } \
         | sha256sum | cut -d' ' -f1
 }
 
@@ -82,4 +82,19 @@ lanai_set_up() { # sets LANAI_PYTHON
         }
         printf '%s\n' "$stamp" >"$venv/lanai-stamp"
     ) 9>"$LANAI_ROOT/.setup-lock"
+}
+
+lanai_set_up_agents() { # what one test wants: an official agent worker, in an environment of its own
+    local venv="$LANAI_ROOT/.venv-agents" lock="$LANAI_ROOT/packaging/agents/requirements.lock"
+    local python stamp
+    python=$(lanai_find_python) || return 1
+    stamp=$(lanai_stamp "$python" "$lock")
+    [ "$(cat "$venv/lanai-stamp" 2>/dev/null)" = "$stamp" ] && return 0
+    lanai_say "setting up the agents' environment in $venv (once; about 0.5 GB)"
+    "$python" -m venv --clear "$venv" >&2 &&
+        "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-input \
+            --require-hashes -r "$lock" >&2 &&
+        printf '%s\n' "$stamp" >"$venv/lanai-stamp" && return 0
+    rm -rf "$venv"
+    return 1
 }

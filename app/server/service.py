@@ -22,6 +22,8 @@ from app.rtc.server_transport import ServerTransport
 from app.rtc.udp_mux import UdpMux
 from app.runtime.errors import Reason, WorldError
 from app.runtime.tasks import TaskOwner
+from app.server.agents.pool import WorkerPool
+from app.server.agents.socket import AgentSocket
 from app.server.api.application import MAX_REQUEST_LINE_BYTES, build_application
 from app.server.api.doorstep import Doorstep
 from app.server.api.http_log import http_logger
@@ -53,16 +55,26 @@ class SfuService:
         self._doorstep = Doorstep()
         self._webhooks = Webhooks(config, self._tasks)
         self._gates = Gates(config, self._tasks) if config.door else None
+        node_id = fresh_id("ND_")
+        self.workers = WorkerPool(config)
         self.rooms = Rooms(
             config,
             RoomServices(
-                node_id=fresh_id("ND_"),
+                node_id=node_id,
                 open_transport=self._open_transport,
                 reports=self._webhooks,
+                workers=self.workers,
                 refresh_token=self._refresh_token,
                 tasks=self._tasks,
                 gates=self._gates,
             ),
+        )
+        self._agents = AgentSocket(
+            config,
+            self.workers,
+            self._tasks,
+            node_id=node_id,
+            is_stopping=lambda: self.rooms.is_stopping,
         )
 
     @property
@@ -89,7 +101,12 @@ class SfuService:
             self._sockets = _listen(self.config.bind, self.config.port)
             self._mux = UdpMux.open(self.config.bind, self.config.rtc_port)
             application = build_application(
-                self.config, self.rooms, self._gates, self._tasks, self._doorstep
+                self.config,
+                self.rooms,
+                self._gates,
+                self._tasks,
+                self._doorstep,
+                self._agents,
             )
             self._runner = web.AppRunner(
                 application,
@@ -119,6 +136,7 @@ class SfuService:
     async def stop(self) -> None:
         """Send everybody away, deliver what is queued for a moment, release the ports."""
         await self.rooms.close_all(drain_s=DRAIN_S)
+        self.workers.close()
         for listener in self._listeners:
             listener.close()
         if self._runner is not None:

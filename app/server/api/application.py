@@ -12,7 +12,9 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from app.runtime.tasks import TaskOwner
+from app.server.agents.socket import AgentSocket
 from app.server.api.absent_services import absent_services
+from app.server.api.agent_dispatch import AgentDispatchService
 from app.server.api.auth import HttpRefusal
 from app.server.api.door import Door
 from app.server.api.doorstep import Doorstep
@@ -85,6 +87,7 @@ def build_application(
     gates: Gates | None,
     tasks: TaskOwner,
     doorstep: Doorstep,
+    agents: AgentSocket,
 ) -> web.Application:
     """Return the routes; the door only where it is wanted."""
     application = web.Application(middlewares=[_answer], client_max_size=MAX_BODY_BYTES)
@@ -93,6 +96,7 @@ def build_application(
     # Services of the server API by name; whoever builds another adds it here.
     services: dict[str, Service] = {
         **absent_services(),
+        "AgentDispatchService": AgentDispatchService(rooms).methods,
         "RoomService": RoomService(config, rooms).methods,
     }
     twirp = Twirp(
@@ -105,6 +109,7 @@ def build_application(
     routes.add_get("/", _root)
     routes.add_get("/rtc", _not_here)
     routes.add_get("/rtc/validate", _not_here)
+    routes.add_get("/agent", agents.handle_socket)
     routes.add_get("/rtc/v1", signal.handle_socket)
     routes.add_get("/rtc/v1/validate", signal.handle_validate)
     routes.add_route("*", "/twirp/livekit.{service}/{method}", twirp.handle)

@@ -68,9 +68,13 @@ class SignalConnection:
 
     def send(self, response: rtc.SignalResponse) -> None:
         """Queue one message; a client that does not read is cut off."""
+        if not self._is_closing:
+            self.send_frame(encode_response(response, as_json=self.as_json))
+
+    def send_frame(self, frame: bytes | str) -> None:
+        """Queue one encoded message."""
         if self._is_closing:
             return
-        frame = encode_response(response, as_json=self.as_json)
         self._queue.append(frame)
         self._queued_bytes += len(frame)
         if self._queued_bytes > MAX_QUEUED_BYTES:

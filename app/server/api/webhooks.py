@@ -16,7 +16,7 @@ from collections import deque
 import aiohttp
 import structlog
 from google.protobuf import json_format
-from livekit.protocol import models
+from livekit.protocol import agent, models
 from livekit.protocol.webhook import WebhookEvent
 
 from app.protocol.token import VideoGrant, issue_token
@@ -73,6 +73,14 @@ class Webhooks:
     ) -> None:
         """A track has ended."""
         self._report_track("track_unpublished", room, info, track)
+
+    def agent_job_started(self, room: models.Room, job: agent.Job) -> None:
+        """A worker has taken a job."""
+        self._report(WebhookEvent(event="agent_job_started", room=room, job=job))
+
+    def agent_job_ended(self, room: models.Room, job: agent.Job) -> None:
+        """A job is over."""
+        self._report(WebhookEvent(event="agent_job_ended", room=room, job=job))
 
     def _report_track(
         self,

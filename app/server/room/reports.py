@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from livekit.protocol import models
+from livekit.protocol import agent, models
 
 
 class RoomReports(Protocol):
@@ -33,3 +33,9 @@ class RoomReports(Protocol):
         self, room: models.Room, info: models.ParticipantInfo, track: models.TrackInfo
     ) -> None:
         """A track has ended."""
+
+    def agent_job_started(self, room: models.Room, job: agent.Job) -> None:
+        """A worker has taken a job in this room."""
+
+    def agent_job_ended(self, room: models.Room, job: agent.Job) -> None:
+        """The job is over; its state says how."""

@@ -21,6 +21,8 @@ from app.protocol.signal_server import ROOM_MIMES, join_response
 from app.protocol.token import Claims
 from app.rtc.server_transport import ServerTransport, TransportObserver
 from app.runtime.tasks import TaskOwner, spawn
+from app.server.agents.pool import WorkerPool
+from app.server.agents.room_agents import RoomAgents
 from app.server.gate.gates import Gates
 from app.server.room.configuration import RoomConfiguration
 from app.server.room.data_router import DATA_TRACK, LOSSY, RELIABLE, DataRouter, RoutedPacket
@@ -47,6 +49,7 @@ class RoomServices:
     node_id: str
     open_transport: Callable[[TransportObserver], ServerTransport]
     reports: RoomReports
+    workers: WorkerPool
     refresh_token: Callable[[Claims, models.ParticipantInfo], str]
     tasks: TaskOwner
     gates: Gates | None = None
@@ -93,6 +96,8 @@ class Room:
             self._gates.room_opened(self)
         log.info("room started", room=self.info.sid)
         services.reports.room_started(self.snapshot())
+        self.agents = RoomAgents(self, services.workers, services.reports, services.tasks)
+        self.agents.configure(configuration.agents)
 
     @property
     def name(self) -> str:
@@ -169,6 +174,7 @@ class Room:
             self._subscribe_to_all(participant)
         self.data_tracks.join(participant)
         self._schedule_room_update()
+        self.agents.participant_joined(participant)
         log.info("participant joined", room=self.info.sid, participant=participant.sid)
         return participant
 
@@ -190,6 +196,7 @@ class Room:
         participant.sink.close()
         self.calls.handle_left(participant.sid)
         self._last_left_s = self._loop.time()
+        self.agents.participant_left(participant, reason)
         self._broadcast_update(participant, to_self=False)
         self._services.reports.participant_left(
             self.snapshot(), participant.snapshot(), was_active=participant.was_active
@@ -224,6 +231,7 @@ class Room:
         self._media.close()
         if self._gates is not None:
             self._gates.room_closed(self)
+        self.agents.close()
         log.info("room finished", room=self.info.sid)
         self._services.reports.room_finished(self.snapshot())
 
@@ -277,6 +285,7 @@ class Room:
             if other.settings.auto_subscribe:
                 self._subscribe(other, participant, publication)
         self._schedule_room_update()
+        self.agents.participant_published(participant)
 
     def track_ended(self, participant: Participant, publication: Publication) -> None:
         """Tell everybody and end the subscriptions."""
