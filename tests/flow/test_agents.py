@@ -220,6 +220,7 @@ async def test_a_deleted_dispatch_ends_its_jobs_and_sends_the_agent_away(
 @pytest.fixture
 def quick_restarts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pool, "RETURN_GRACE_S", 0.05)
+    monkeypatch.setattr(room_agents, "RETURN_GRACE_S", 0.1)
     monkeypatch.setattr(room_agents, "RESTART_DELAY_S", 0.01)
 
 
@@ -239,6 +240,22 @@ async def test_the_job_of_a_worker_that_dies_goes_to_another(service: SfuService
                 agent.JobStateReason.JSR_RETRYING,
                 agent.JobStateReason.JSR_UNSPECIFIED,
             ]
+
+
+@pytest.mark.usefixtures("quick_restarts")
+async def test_an_agent_that_dies_a_moment_before_its_worker_is_replaced(
+    service: SfuService,
+) -> None:
+    async with worker(service) as first, RawSignal(service.url, token("ada")):
+        await first.register("clerk")
+        ask(service, "clerk")
+        assignment = await first.take()
+        async with worker(service) as second, RawSignal(service.url, assignment.token) as robot:
+            await second.register("clerk")
+            await robot.close()
+            await first.close()
+
+            assert (await second.take()).job.id != assignment.job.id
 
 
 @pytest.mark.usefixtures("quick_restarts")

@@ -41,11 +41,13 @@ RETURN_GRACE_S = 5.0
 LEFT_ERROR = "agent worker left the room"
 
 _Reasons = models.DisconnectReason
-_COMES_BACK = (
-    _Reasons.DUPLICATE_IDENTITY,
-    _Reasons.MIGRATION,
-    _Reasons.CONNECTION_TIMEOUT,
-    _Reasons.STATE_MISMATCH,
+# For good; whoever went otherwise may come back, or its worker's end may not be known yet.
+_FOR_GOOD = (
+    _Reasons.CLIENT_INITIATED,
+    _Reasons.USER_UNAVAILABLE,
+    _Reasons.USER_REJECTED,
+    _Reasons.AGENT_ERROR,
+    _Reasons.PARTICIPANT_REMOVED,
 )
 
 
@@ -200,10 +202,10 @@ class RoomAgents:
             del self._waiting[want]
         if self._is_closed or not participant.is_dependent:
             return
-        if reason in _COMES_BACK:
-            self._later(RETURN_GRACE_S, self._agent_left, participant.identity)
-        else:
+        if reason in _FOR_GOOD:
             self._agent_left(participant.identity)
+        else:
+            self._later(RETURN_GRACE_S, self._agent_left, participant.identity)
 
     def close(self) -> None:
         """The room is over, and so are its jobs."""
