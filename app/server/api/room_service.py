@@ -17,6 +17,7 @@ from app.server.api.twirp import Method, Service, TwirpError
 from app.server.config import ServerConfig
 from app.server.room import configuration, moderation
 from app.server.room.data_router import LOSSY, RELIABLE
+from app.server.room.forwarding import Guest
 from app.server.room.metadata import MAX_METADATA_BYTES, MAX_NAME_BYTES, MetadataRefusal
 from app.server.room.participant import Participant, Reasons
 from app.server.room.room import Room
@@ -65,6 +66,8 @@ class RoomService:
             "UpdateRoomMetadata": Method(
                 messages.UpdateRoomMetadataRequest, self._update_room_metadata
             ),
+            "ForwardParticipant": Method(messages.ForwardParticipantRequest, self._forward),
+            "MoveParticipant": Method(messages.MoveParticipantRequest, self._move),
             "PerformRpc": Method(messages.PerformRpcRequest, self._perform_rpc),
         }
 
@@ -120,21 +123,26 @@ class RoomService:
     ) -> Message:
         grants.need_room_admin(claims, request.room)
         room = self._rooms.find(request.room)
-        people = room.participants.values() if room is not None else ()
+        people = room.people if room is not None else ()
         return messages.ListParticipantsResponse(participants=[p.snapshot() for p in people])
 
     async def _get_participant(
         self, claims: Claims | None, request: messages.RoomParticipantIdentity
     ) -> Message:
         grants.need_room_admin(claims, request.room)
-        return self._participant(request.room, request.identity).snapshot()
+        guest = self._guest(request.room, request.identity)
+        return (guest or self._participant(request.room, request.identity)).snapshot()
 
     async def _remove_participant(
         self, claims: Claims | None, request: messages.RoomParticipantIdentity
     ) -> Message:
         grants.need_room_admin(claims, request.room)
-        participant = self._participant(request.room, request.identity)
-        self._room(request.room).remove(participant, Reasons.PARTICIPANT_REMOVED)
+        room, guest = self._rooms.find(request.room), self._guest(request.room, request.identity)
+        if room is not None and guest is not None:
+            room.end_guest(guest, Reasons.PARTICIPANT_REMOVED)
+        else:
+            participant = self._participant(request.room, request.identity)
+            self._room(request.room).remove(participant, Reasons.PARTICIPANT_REMOVED)
         return messages.RemoveParticipantResponse()
 
     async def _mute_track(
@@ -170,6 +178,45 @@ class RoomService:
             sids.update(tracks.track_sids)
         self._room(request.room).subscription_requested(participant, sids, request.subscribe)
         return messages.UpdateSubscriptionsResponse()
+
+    async def _forward(
+        self, claims: Claims | None, request: messages.ForwardParticipantRequest
+    ) -> Message:
+        participant, target = self._to_another_room(claims, request)
+        home = self._room(request.room)
+        is_shown = target.guest_by_identity(participant.identity)
+        if is_shown is not None and is_shown.participant is not participant:
+            raise _already_there()
+        home.forward(participant, target)
+        return messages.ForwardParticipantResponse()
+
+    async def _move(
+        self, claims: Claims | None, request: messages.MoveParticipantRequest
+    ) -> Message:
+        participant, target = self._to_another_room(claims, request)
+        moderation.move_participant(participant, self._room(request.room), target)
+        return messages.MoveParticipantResponse()
+
+    def _to_another_room(
+        self,
+        claims: Claims | None,
+        request: messages.ForwardParticipantRequest | messages.MoveParticipantRequest,
+    ) -> tuple[Participant, Room]:
+        """Return who is meant and the other room, which is made when it is missing."""
+        grants.need_room_admin(claims, request.room)
+        if request.room == request.destination_room:
+            words = "destination room cannot be the same as source room"
+            raise TwirpError("invalid_argument", words, argument=words)
+        grants.need_destination(claims, request.room, request.destination_room)
+        if len(request.destination_room.encode()) > MAX_NAME_BYTES:
+            raise TwirpError("invalid_argument", "room name length exceeds limits")
+        participant = self._participant(request.room, request.identity)
+        target = self._rooms.get_or_create(request.destination_room)
+        if target.by_identity(participant.identity) is not None:
+            raise _already_there()
+        if target.is_full_for(participant.claims):
+            raise TwirpError("resource_exhausted", "destination room is full")
+        return participant, target
 
     # --- data and calls
 
@@ -222,12 +269,20 @@ class RoomService:
             raise _no_room()
         return room
 
+    def _guest(self, room_name: str, identity: str) -> Guest | None:
+        room = self._rooms.find(room_name)
+        return room.guest_by_identity(identity) if room is not None else None
+
     def _participant(self, room_name: str, identity: str) -> Participant:
         room = self._rooms.find(room_name)
         participant = room.by_identity(identity) if room is not None else None
         if participant is None:
             raise TwirpError("not_found", "participant does not exist")
         return participant
+
+
+def _already_there() -> TwirpError:
+    return TwirpError("already_exists", "somebody of this identity is in the destination room")
 
 
 def _no_room() -> TwirpError:

@@ -11,7 +11,7 @@ back, so that a later permission has its effect. Lives on the server's loop.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -82,15 +82,28 @@ class DataTracks:
         self._people: dict[str, Participant] = {}
         self._desks: dict[str, _Desk] = {}
         self._by_sid: dict[str, DataTrack] = {}
+        # What people of other rooms publish who are shown here, by sid and handle.
+        self._shown: dict[str, dict[int, DataTrack]] = {}
         self._loop = asyncio.get_running_loop()
         self.stray_packets = 0
 
     # --- people
 
-    def join(self, participant: Participant) -> None:
-        """Let somebody publish and subscribe; what is there is subscribed to if asked for."""
+    def join(
+        self, participant: Participant, published: Sequence[models.DataTrackInfo] = ()
+    ) -> None:
+        """Let somebody publish and subscribe; what is there is subscribed to if asked for.
+
+        `published` is what somebody brings along who comes from another room.
+        """
         self._people[participant.sid] = participant
-        self._desks[participant.sid] = _Desk(ChannelPace(participant.transport, self._loop.time))
+        desk = _Desk(ChannelPace(participant.transport, self._loop.time))
+        self._desks[participant.sid] = desk
+        participant.data_tracks = list(published)
+        for info in published:
+            track = desk.tracks[info.pub_handle] = DataTrack(participant, info)
+            self._by_sid[track.sid] = track
+            self._offer(track)
         if participant.settings.auto_subscribe_data_track:
             for track in self._by_sid.values():
                 self._wish(participant, track.sid)
@@ -109,6 +122,30 @@ class DataTracks:
         receivers = {sid for track in desk.tracks.values() for sid in self._end(track)}
         desk.tracks.clear()
         participant.data_tracks = ()
+        for sid in receivers:
+            self._send_handles(self._people[sid])
+
+    def show(self, participant: Participant) -> None:
+        """Make what somebody of another room publishes here the same as there."""
+        shown = self._shown.setdefault(participant.sid, {})
+        published = {info.sid: info for info in participant.data_tracks}
+        self._end_shown([track for track in shown.values() if track.sid not in published])
+        known = {track.sid for track in shown.values()}
+        for info in published.values():
+            if info.sid not in known:
+                track = shown[info.pub_handle] = DataTrack(participant, info)
+                self._by_sid[track.sid] = track
+                self._offer(track)
+
+    def hide(self, participant_sid: str) -> None:
+        """Somebody of another room is shown no longer."""
+        self._end_shown(list(self._shown.get(participant_sid, {}).values()))
+        self._shown.pop(participant_sid, None)
+
+    def _end_shown(self, tracks: list[DataTrack]) -> None:
+        receivers = {sid for track in tracks for sid in self._end(track)}
+        for track in tracks:
+            self._shown[track.publisher.sid].pop(track.info.pub_handle, None)
         for sid in receivers:
             self._send_handles(self._people[sid])
 
@@ -167,10 +204,14 @@ class DataTracks:
         )
         self._changed(participant)
         log.info("data track published", participant=participant.sid, track=track.sid)
-        if participant.is_hidden:
+        self._offer(track)
+
+    def _offer(self, track: DataTrack) -> None:
+        """Let those have a track who want everything, or who have waited for it."""
+        if track.publisher.is_hidden:
             return
         for other in list(self._people.values()):
-            if other is participant:
+            if other is track.publisher:
                 continue
             if other.settings.auto_subscribe_data_track:
                 self._wish(other, track.sid)
@@ -354,7 +395,8 @@ class DataTracks:
     def forward(self, sender_sid: str, data: bytes) -> None:
         """Pass a packet on to those who receive its track (hot path)."""
         desk = self._desks.get(sender_sid)
-        track = None if desk is None else desk.tracks.get(peek_handle(data))
+        tracks = self._shown.get(sender_sid) if desk is None else desk.tracks
+        track = None if tracks is None else tracks.get(peek_handle(data))
         if track is None:
             self.stray_packets += 1
             return

@@ -106,7 +106,7 @@ class Participant(TransportObserver):
         self.subscriber = Subscriber(
             self._media,
             request_sections=self._request_sections,
-            on_first_subscriber=events.track_subscribed,
+            on_first_subscriber=lambda publication: self._events.track_subscribed(publication),
         )
         self._negotiation = Negotiation(self.transport, self.publisher, self.subscriber, self.send)
         grant = claims.video
@@ -179,6 +179,13 @@ class Participant(TransportObserver):
             return
         if label == RELIABLE and not self._early.keep(data):
             log.debug("reliable packet dropped", participant=self.sid)
+
+    def move_to(self, events: RoomEvents, room_media: RoomMedia) -> None:
+        """Go on in another room: connection, tracks and sid stay, subscriptions do not."""
+        self.subscriber.drop_all()
+        self._events = events
+        self._media.move_to(room_media)
+        self.bump()
 
     def dismiss(self, action: int, reason: int) -> None:
         """Tell the client to go and close its socket."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import structlog
@@ -25,9 +25,17 @@ from app.server.agents.pool import WorkerPool
 from app.server.agents.room_agents import RoomAgents
 from app.server.gate.gates import Gates
 from app.server.room.configuration import RoomConfiguration
-from app.server.room.data_router import DATA_TRACK, LOSSY, RELIABLE, DataRouter, RoutedPacket
+from app.server.room.data_router import (
+    DATA_TRACK,
+    LOSSY,
+    RELIABLE,
+    DataRouter,
+    DataSender,
+    RoutedPacket,
+)
 from app.server.room.data_tracks import DataTracks
 from app.server.room.first_info import is_dependent
+from app.server.room.forwarding import Guest, Windows
 from app.server.room.identifiers import fresh_id
 from app.server.room.participant import Participant, Reasons, States
 from app.server.room.ports import SignalSink
@@ -75,6 +83,8 @@ class Room:
         )
         self.configuration = configuration
         self.participants: dict[str, Participant] = {}
+        self.guests: dict[str, Guest] = {}
+        self.windows = Windows()
         self.calls = ServerCalls()
         self.is_closed = False
         self._services = services
@@ -106,13 +116,22 @@ class Room:
 
     def snapshot(self) -> models.Room:
         """Return a copy of the room's facts with current counts."""
-        people = [p for p in self.participants.values() if not p.is_dependent]
+        people = [p for p in self.people if not p.is_dependent]
         room = models.Room()
         room.CopyFrom(self.info)
         room.num_participants = len(people)
         room.num_publishers = sum(1 for p in people if p.is_publisher)
         room.active_recording = any(p.claims.video.recorder for p in self.participants.values())
         return room
+
+    @property
+    def people(self) -> list[Participant | Guest]:
+        """Everybody who is seen here: those who are in, and guests of other rooms."""
+        return [*self.participants.values(), *self.guests.values()]
+
+    def guest_by_identity(self, identity: str) -> Guest | None:
+        """Return the guest under this identity."""
+        return next((guest for guest in self.guests.values() if guest.identity == identity), None)
 
     def by_identity(self, identity: str) -> Participant | None:
         """Return who is here under this identity."""
@@ -130,7 +149,7 @@ class Room:
 
     def is_over(self, now_s: float) -> bool:
         """Whether the room has been empty for longer than it may be."""
-        if any(not p.is_dependent for p in self.participants.values()):
+        if any(not p.is_dependent for p in self.people):
             return False
         if self._had_people and self._last_left_s is not None:
             return now_s - self._last_left_s >= self.info.departure_timeout
@@ -143,6 +162,9 @@ class Room:
         older = self.by_identity(claims.identity)
         if older is not None:
             self.remove(older, Reasons.DUPLICATE_IDENTITY)
+        guest = self.guest_by_identity(claims.identity)
+        if guest is not None:
+            self.end_guest(guest, Reasons.DUPLICATE_IDENTITY)
         participant = Participant(
             claims,
             request,
@@ -151,7 +173,7 @@ class Room:
             open_transport=self._services.open_transport,
             room_media=self._media,
         )
-        others = [p.snapshot() for p in self.participants.values() if not p.is_hidden]
+        others = self._visible()
         self.participants[participant.sid] = participant
         self._had_people = self._had_people or not participant.is_dependent
         if self._gates is not None:
@@ -194,8 +216,7 @@ class Room:
         self.data_tracks.leave(participant)
         participant.close(reason)
         participant.sink.close()
-        self.calls.handle_left(participant.sid)
-        self._last_left_s = self._loop.time()
+        self._forget(participant, reason)
         self.agents.participant_left(participant, reason)
         self._broadcast_update(participant, to_self=False)
         self._services.reports.participant_left(
@@ -225,6 +246,8 @@ class Room:
         self.is_closed = True
         for participant in list(self.participants.values()):
             self.remove(participant, reason)
+        for guest in list(self.guests.values()):
+            self.end_guest(guest, reason)
         for timer in (self._update_timer, self._batch_timer):
             if timer is not None:
                 timer.cancel()
@@ -281,17 +304,18 @@ class Room:
         self._services.reports.track_published(
             self.snapshot(), participant.snapshot(), publication.info
         )
-        for other in self.participants.values():
-            if other.settings.auto_subscribe:
-                self._subscribe(other, participant, publication)
+        self.offer_track(participant, publication)
+        for room, guest in self.windows.of(participant.sid):
+            room.offer_track(guest, publication)
         self._schedule_room_update()
         self.agents.participant_published(participant)
 
     def track_ended(self, participant: Participant, publication: Publication) -> None:
         """Tell everybody and end the subscriptions."""
         self._broadcast_update(participant, to_self=not participant.is_closed)
-        for other in self.participants.values():
-            other.subscriber.forget(publication.sid)
+        for room in (self, *(room for room, _ in self.windows.of(participant.sid))):
+            for other in room.participants.values():
+                other.subscriber.forget(publication.sid)
         self._services.reports.track_unpublished(
             self.snapshot(), participant.snapshot(), publication.info
         )
@@ -299,7 +323,9 @@ class Room:
 
     def track_subscribed(self, publication: Publication) -> None:
         """Tell the publisher that somebody listens: agents wait for it."""
-        publisher = self.participants.get(publication.publisher_sid)
+        publisher = self._person(publication.publisher_sid)
+        if isinstance(publisher, Guest):
+            publisher = publisher.participant
         if publisher is not None:
             publisher.send(
                 rtc.SignalResponse(track_subscribed=rtc.TrackSubscribed(track_sid=publication.sid))
@@ -320,11 +346,20 @@ class Room:
     def permissions_changed(self, participant: Participant) -> None:
         """Take tracks away from those who may no longer have them, and give them back."""
         self.data_tracks.permissions_changed()
+        self.review_tracks(participant)
+        for room, guest in self.windows.of(participant.sid):
+            room.data_tracks.permissions_changed()
+            room.review_tracks(guest)
+
+    def review_tracks(self, participant: Participant | Guest) -> None:
+        """Look again who here may have somebody's tracks."""
         for publication in participant.publisher.publications.values():
             for other in self.participants.values():
                 self._review(other, participant, publication)
 
-    def _review(self, other: Participant, publisher: Participant, publication: Publication) -> None:
+    def _review(
+        self, other: Participant, publisher: Participant | Guest, publication: Publication
+    ) -> None:
         """Look again whether somebody may have a track."""
         if other is publisher or not publication.is_announced:
             return
@@ -349,19 +384,18 @@ class Room:
     def data_received(self, participant: Participant, label: str, data: bytes) -> None:
         """Route a data packet to whom it is for."""
         if label == DATA_TRACK:
-            self.data_tracks.forward(participant.sid, data)
+            for shown_in in (self, *(room for room, _ in self.windows.of(participant.sid))):
+                shown_in.data_tracks.forward(participant.sid, data)
             return
         if label not in (RELIABLE, LOSSY):
             # Other labels are no part of the protocol.
             return
         try:
-            routed = self._router.route(participant.data_sender, label, data, self._sids())
+            self.route_data(participant.data_sender, label, data)
+            for room, guest in self.windows.of(participant.sid):
+                room.route_data(guest.data_sender, label, data)
         except ProtocolError as error:
             participant.note_fault("data packet dropped", error.reason)
-            return
-        if routed is None:
-            return
-        self._deliver(routed)
 
     def data_track_requested(self, participant: Participant, request: rtc.SignalRequest) -> None:
         """Publish, unpublish or subscribe to data tracks."""
@@ -371,6 +405,8 @@ class Room:
         participant.data_tracks = self.data_tracks.infos(participant)
         participant.bump()
         self._broadcast_update(participant, to_self=True)
+        for room, _ in self.windows.of(participant.sid):
+            room.data_tracks.show(participant)
         self._schedule_room_update()
 
     # --- what the server API does
@@ -388,7 +424,136 @@ class Room:
             self._update_timer.cancel()
         self._send_room_update()
 
+    def forward(self, participant: Participant, target: Room) -> None:
+        """Show one of ours in another room too; once is enough."""
+        if self.windows.is_shown(participant.sid, target):
+            return
+        guest = Guest(participant, self)
+        target.guests[guest.sid] = guest
+        self.windows.open(guest, target)
+        target.guest_changed(guest, may_wait=False)
+        for publication in participant.publisher.publications.values():
+            target.offer_track(guest, publication)
+        target.data_tracks.show(participant)
+        target._schedule_room_update()
+
+    def guest_changed(self, guest: Guest, *, may_wait: bool) -> None:
+        """Tell everybody of a guest."""
+        if not guest.is_hidden:
+            self._tell_others(guest, may_wait=may_wait)
+
+    def end_guest(self, guest: Guest, reason: int) -> None:
+        """Show a guest no longer."""
+        if self.guests.pop(guest.sid, None) is None:
+            return
+        guest.home.windows.close(guest.sid, self)
+        self.data_tracks.hide(guest.sid)
+        self._batch.forget(guest.sid)
+        for other in self.participants.values():
+            for track_sid in guest.publisher.publications:
+                other.subscriber.forget(track_sid)
+        if not guest.is_hidden:
+            gone = _departed(guest.snapshot(), reason)
+            self._broadcast(rtc.SignalResponse(update=rtc.ParticipantUpdate(participants=[gone])))
+        self._last_left_s = self._loop.time()
+        self._schedule_room_update()
+
+    def release(self, participant: Participant) -> None:
+        """Let somebody go who moves on to another room: here it has left."""
+        for publication in participant.publisher.publications.values():
+            for other in self.participants.values():
+                other.subscriber.forget(publication.sid)
+        departed = participant.snapshot()
+        self.data_tracks.leave(participant)
+        for publication_info in departed.tracks:
+            self._services.reports.track_unpublished(self.snapshot(), departed, publication_info)
+        del self.participants[participant.sid]
+        if self._gates is not None:
+            self._gates.participant_left(self, participant, Reasons.MIGRATION)
+        self._forget(participant, Reasons.MIGRATION)
+        self.agents.participant_left(participant, Reasons.MIGRATION)
+        departed = _departed(departed, Reasons.MIGRATION)
+        if not participant.is_hidden:
+            update = rtc.ParticipantUpdate(participants=[departed])
+            self._broadcast(rtc.SignalResponse(update=update))
+        # Some SDKs keep the people of the old room unless they are told of each.
+        others = [_departed(info, Reasons.MIGRATION) for info in self._visible()]
+        if others:
+            update = rtc.ParticipantUpdate(participants=others)
+            participant.send(rtc.SignalResponse(update=update))
+        self._services.reports.participant_left(
+            self.snapshot(), departed, was_active=participant.was_active
+        )
+        self._schedule_room_update()
+
+    def adopt(
+        self, participant: Participant, data_tracks: Sequence[models.DataTrackInfo] = ()
+    ) -> None:
+        """Take in somebody who comes from another room with all its connections."""
+        guest = self.guest_by_identity(participant.identity)
+        if guest is not None:
+            self.end_guest(guest, Reasons.MIGRATION)
+        others = self._visible()
+        participant.move_to(self, self._media)
+        self.participants[participant.sid] = participant
+        self._had_people = self._had_people or not participant.is_dependent
+        if self._gates is not None:
+            self._gates.participant_entered(self, participant)
+        participant.data_tracks = data_tracks
+        participant.send(
+            rtc.SignalResponse(
+                room_moved=rtc.RoomMovedResponse(
+                    room=self.snapshot(),
+                    token=self._services.refresh_token(participant.claims, participant.info),
+                    participant=participant.snapshot(),
+                    other_participants=others,
+                )
+            )
+        )
+        self._broadcast_update(participant, to_self=False)
+        if participant.settings.auto_subscribe:
+            self._subscribe_to_all(participant)
+        self.data_tracks.join(participant, data_tracks)
+        reports = self._services.reports
+        if participant.is_active:
+            reports.participant_joined(self.snapshot(), participant.snapshot())
+        for publication in participant.publisher.publications.values():
+            self.offer_track(participant, publication)
+            if publication.is_announced:
+                reports.track_published(self.snapshot(), participant.snapshot(), publication.info)
+        self._schedule_room_update()
+        self.agents.participant_joined(participant)
+        if participant.is_publisher:
+            self.agents.participant_published(participant)
+        log.info("participant moved in", room=self.info.sid, participant=participant.sid)
+
     # --- inside
+
+    def _visible(self) -> list[models.ParticipantInfo]:
+        return [person.snapshot() for person in self.people if not person.is_hidden]
+
+    def _person(self, sid: str) -> Participant | Guest | None:
+        return self.participants.get(sid) or self.guests.get(sid)
+
+    def _forget(self, participant: Participant, reason: int) -> None:
+        """Let go of what is kept of somebody who is no longer here."""
+        self.calls.handle_left(participant.sid)
+        self._batch.forget(participant.sid)
+        for room, guest in self.windows.of(participant.sid):
+            room.end_guest(guest, reason)
+        self._last_left_s = self._loop.time()
+
+    def offer_track(self, publisher: Participant | Guest, publication: Publication) -> None:
+        """Subscribe those who want everything."""
+        for other in self.participants.values():
+            if other.settings.auto_subscribe:
+                self._subscribe(other, publisher, publication)
+
+    def route_data(self, sender: DataSender, label: str, data: bytes) -> None:
+        """Route a packet to the people here; `ProtocolError` when it is none."""
+        routed = self._router.route(sender, label, data, self._sids())
+        if routed is not None:
+            self._deliver(routed)
 
     def _sids(self) -> Mapping[str, str]:
         return {p.identity: p.sid for p in self.participants.values()}
@@ -398,10 +563,10 @@ class Room:
         for receiver in receivers:
             receiver.send_data(routed.label, routed.data)
 
-    def _publications(self) -> Mapping[str, tuple[Participant, Publication]]:
+    def _publications(self) -> Mapping[str, tuple[Participant | Guest, Publication]]:
         return {
             publication.sid: (participant, publication)
-            for participant in self.participants.values()
+            for participant in self.people
             for publication in participant.publisher.publications.values()
             if publication.is_announced
         }
@@ -411,7 +576,7 @@ class Room:
             self._subscribe(participant, publisher, publication)
 
     def _subscribe(
-        self, subscriber: Participant, publisher: Participant, publication: Publication
+        self, subscriber: Participant, publisher: Participant | Guest, publication: Publication
     ) -> None:
         if subscriber is publisher or not publication.is_announced:
             return
@@ -426,7 +591,7 @@ class Room:
                 self._send_permission(subscriber, publisher, publication, allowed=False)
 
     def _may_subscribe(
-        self, subscriber: Participant, publisher: Participant, track_sid: str
+        self, subscriber: Participant, publisher: Participant | Guest, track_sid: str
     ) -> bool:
         return (
             subscriber.info.permission.can_subscribe
@@ -437,7 +602,12 @@ class Room:
         )
 
     def _send_permission(
-        self, to: Participant, publisher: Participant, publication: Publication, *, allowed: bool
+        self,
+        to: Participant,
+        publisher: Participant | Guest,
+        publication: Publication,
+        *,
+        allowed: bool,
     ) -> None:
         to.send(
             rtc.SignalResponse(
@@ -450,22 +620,21 @@ class Room:
     def _broadcast_update(
         self, participant: Participant, *, to_self: bool, may_wait: bool = False
     ) -> None:
-        update = rtc.SignalResponse(
-            update=rtc.ParticipantUpdate(participants=[participant.snapshot()])
-        )
-        if not participant.is_hidden:
-            if self._batch.handle_change(
-                participant.sid,
-                may_wait=may_wait,
-                people=len(self.participants),
-                now_s=self._loop.time(),
-            ):
-                self._broadcast(update, except_sid=participant.sid)
-            else:
-                self._schedule_batch()
-            participant.told_bytes += update.ByteSize()
+        update = _update_of(participant)
         if to_self:
             participant.send(update)
+        if not participant.is_hidden:
+            self._tell_others(participant, may_wait=may_wait)
+            participant.told_bytes += update.ByteSize()
+        for room, guest in self.windows.of(participant.sid):
+            room.guest_changed(guest, may_wait=may_wait)
+
+    def _tell_others(self, person: Participant | Guest, *, may_wait: bool) -> None:
+        people, now_s = len(self.participants), self._loop.time()
+        if self._batch.handle_change(person.sid, may_wait=may_wait, people=people, now_s=now_s):
+            self._broadcast(_update_of(person), except_sid=person.sid)
+        else:
+            self._schedule_batch()
 
     def _broadcast(self, response: rtc.SignalResponse, *, except_sid: str = "") -> None:
         for sid, participant in self.participants.items():
@@ -479,9 +648,7 @@ class Room:
 
     def _send_batch(self) -> None:
         self._batch_timer = None
-        known = (
-            self.participants.get(sid) for sid in self._batch.handle_deadline(self._loop.time())
-        )
+        known = (self._person(sid) for sid in self._batch.handle_deadline(self._loop.time()))
         infos = [p.snapshot() for p in known if p is not None and not p.is_hidden]
         if infos:
             self._broadcast(rtc.SignalResponse(update=rtc.ParticipantUpdate(participants=infos)))
@@ -497,17 +664,24 @@ class Room:
 
     def _on_speakers(self, deltas: Iterable[tuple[str, float, bool]]) -> None:
         """Tell each who speaks among those it listens to, itself included."""
+        deltas = list(deltas)
+        shown: dict[Room, list[tuple[str, float, bool]]] = {self: deltas}
+        for delta in deltas:
+            for room, _ in self.windows.of(delta[0]):
+                shown.setdefault(room, []).append(delta)
+        for room, heard in shown.items():
+            room.tell_speakers(heard)
+
+    def tell_speakers(self, deltas: Iterable[tuple[str, float, bool]]) -> None:
+        """Tell the people here."""
         speakers = {
             sid: models.SpeakerInfo(sid=sid, level=level, active=active)
             for sid, level, active in deltas
         }
         if not speakers:
             return
-        tracks = {
-            sid: set(self.participants[sid].publisher.publications)
-            for sid in speakers
-            if sid in self.participants
-        }
+        people = {person.sid: person for person in self.people if person.sid in speakers}
+        tracks = {sid: set(person.publisher.publications) for sid, person in people.items()}
         for participant in self.participants.values():
             heard = participant.subscriber.track_sids
             chosen = [
@@ -520,3 +694,19 @@ class Room:
                 participant.send(
                     rtc.SignalResponse(speakers_changed=rtc.SpeakersChanged(speakers=chosen))
                 )
+
+
+def _update_of(person: Participant | Guest) -> rtc.SignalResponse:
+    return rtc.SignalResponse(update=rtc.ParticipantUpdate(participants=[person.snapshot()]))
+
+
+def _departed(info: models.ParticipantInfo, reason: int) -> models.ParticipantInfo:
+    """Return the last word on somebody."""
+    departed = models.ParticipantInfo()
+    departed.CopyFrom(info)
+    del departed.tracks[:]
+    del departed.data_tracks[:]
+    departed.is_publisher = False
+    departed.state = States.DISCONNECTED
+    departed.disconnect_reason = reason  # type: ignore[assignment]  # enums are ints
+    return departed

@@ -120,6 +120,11 @@ class Subscriber:
         self._schedule()
         return True
 
+    def drop_all(self) -> None:
+        """Stop delivering everything, and keep nothing of it."""
+        for track_sid in [*self._downlinks, *self._settings, *self.withheld]:
+            self.forget(track_sid)
+
     def apply_settings(
         self, request: rtc.UpdateTrackSettings, publications: Mapping[str, Publication]
     ) -> None:

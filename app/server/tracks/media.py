@@ -402,6 +402,14 @@ class ParticipantMedia:
             if len(self._ended) > _MAX_ENDED:
                 del self._ended[next(iter(self._ended))]
 
+    def move_to(self, room: RoomMedia) -> None:
+        """Let another room call the timers and hear who speaks."""
+        self.room.leave(self)
+        self.room.speakers.forget(self.participant_sid)
+        self.room = room
+        if self._uplinks and not self._is_closed:
+            room.join(self)
+
     def close(self) -> None:
         """End everything of this participant, both directions. Idempotent."""
         if self._is_closed:
