@@ -18,3 +18,6 @@ DATA_CAPABILITIES = ("CAP_COMPRESSION_DEFLATE_RAW",)
 
 # Clients announcing at least this much are told about requests that went well.
 OK_RESPONSE_PROTOCOL = 15
+
+# Clients announcing at least this much read the action of a `leave`.
+LEAVE_ACTION_PROTOCOL = 13

@@ -96,11 +96,20 @@ class PathSelector:
         self._challenger = path
         return False
 
+    def is_silent(self, now_s: float) -> bool:
+        """Whether the path counts as broken; the peer may still come back, on any path."""
+        return self.last_check_s is not None and now_s >= self.last_check_s + PATH_TIMEOUT_S
+
     def deadline_s(self) -> float | None:
         """Return when the peer counts as gone unless another check arrives."""
         if self.last_check_s is None:
             return None
         return self.last_check_s + PATH_TIMEOUT_S + PATH_GRACE_S
+
+    def expect(self, now_s: float) -> None:
+        """Give the peer its time anew: it has announced that it will check again."""
+        if self.last_check_s is not None:
+            self.last_check_s = now_s
 
 
 def answer_check(

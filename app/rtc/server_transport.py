@@ -49,6 +49,9 @@ class TransportObserver(Protocol):
     def on_connected(self) -> None:
         """DTLS is done: media can flow."""
 
+    def on_interrupted(self) -> None:
+        """The peer is silent on every path; it has a few seconds to come back."""
+
     def on_failed(self, reason: str) -> None:
         """The peer is gone for good; said once, never after `close`."""
 
@@ -94,6 +97,7 @@ class ServerTransport:
         self._receiver: SrtpReceiver | None = None
         self._is_closed = False
         self._has_failed = False
+        self._is_silent = False
         self._started_s: float | None = None
         self._tasks = TaskOwner("server-transport")
         self._watch: asyncio.TimerHandle | None = None
@@ -123,7 +127,10 @@ class ServerTransport:
         its path until the new generation nominates one.
         """
         credentials = new_credentials()
+        for outdated in self._generations[:-1]:
+            self.mux.forget(outdated.ufrag)
         self._generations = [*self._generations[-1:], credentials]
+        self._paths.expect(self._loop.time())
         self._restarts += 1
         self.mux.register(credentials.ufrag, self)
 
@@ -297,6 +304,9 @@ class ServerTransport:
         if deadline_s is not None and now_s >= deadline_s:
             self._fail("no binding request")
             return
+        was_silent, self._is_silent = self._is_silent, self._paths.is_silent(now_s)
+        if self._is_silent and not was_silent:
+            self._observer.on_interrupted()
         self._watch = self._loop.call_later(_WATCH_INTERVAL_S, self._check_alive)
 
     def _on_dtls_closed(self) -> None:

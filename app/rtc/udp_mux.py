@@ -191,6 +191,10 @@ class UdpMux:
         """Deliver binding requests for `ufrag` to `peer`."""
         self._peers_by_ufrag[ufrag] = peer
 
+    def forget(self, ufrag: str) -> None:
+        """Answer no more binding requests for `ufrag`."""
+        self._peers_by_ufrag.pop(ufrag, None)
+
     def unregister(self, peer: MuxPeer) -> None:
         """Forget every fragment and every address of `peer`."""
         for ufrag in [u for u, p in self._peers_by_ufrag.items() if p is peer]:

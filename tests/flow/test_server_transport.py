@@ -24,6 +24,7 @@ class Observer:
     def __init__(self) -> None:
         self.connected = asyncio.Event()
         self.failed: list[str] = []
+        self.interruptions = 0
         self.gone = asyncio.Event()
         self.got_data = asyncio.Event()
         self.opened: list[str] = []
@@ -31,6 +32,9 @@ class Observer:
 
     def on_connected(self) -> None:
         self.connected.set()
+
+    def on_interrupted(self) -> None:
+        self.interruptions += 1
 
     def on_failed(self, reason: str) -> None:
         self.failed.append(reason)
@@ -196,6 +200,7 @@ async def test_a_silent_peer_is_gone(scene: Scene, monkeypatch: pytest.MonkeyPat
     peer.vanish()
     await asyncio.wait_for(scene.observer.gone.wait(), 30)
     assert scene.observer.failed == ["no binding request"]
+    assert scene.observer.interruptions == 1
     await peer.close()
 
 

@@ -25,6 +25,9 @@ class _Observer:
     def on_connected(self) -> None:
         self.connected.set()
 
+    def on_interrupted(self) -> None:
+        pass
+
     def on_failed(self, reason: str) -> None:
         pass
 

@@ -626,6 +626,10 @@ class _Child:
     async def do_set_attributes(self, request: dict[str, Any]) -> None:
         await self.room.local_participant.set_attributes(request["attributes"])
 
+    async def do_simulate(self, request: dict[str, Any]) -> None:
+        kind = getattr(self.rtc.SimulateScenarioKind, f"SIMULATE_{request['scenario']}")
+        await self.room.simulate_scenario(kind)
+
     # Data tracks
 
     async def do_publish_data_track(self, request: dict[str, Any]) -> str:

@@ -158,12 +158,7 @@ class SignalSocket:
         writer = spawn(connection.run(), name="signal-writer", owner=self._tasks)
         try:
             if join.reconnect:
-                # Resuming is not offered: send the client round for a new session.
-                connection.send(
-                    leave_response(
-                        rtc.LeaveRequest.RECONNECT, models.DisconnectReason.STATE_MISMATCH
-                    )
-                )
+                await self._serve_again(socket, connection, claims, join)
             else:
                 await self._serve(socket, connection, claims, join)
         finally:
@@ -228,15 +223,44 @@ class SignalSocket:
             return
         room = self._rooms.get_or_create(claims.video.room, from_claims(claims))
         participant = room.join(claims, join, connection)
+        try:
+            room.start(participant, join)
+        except ProtocolError as error:
+            participant.note_fault("signal frame dropped", error.reason)
+        await self._read(socket, connection, participant)
+
+    async def _serve_again(
+        self,
+        socket: web.WebSocketResponse,
+        connection: SignalConnection,
+        claims: Claims,
+        join: rtc.JoinRequest,
+    ) -> None:
+        """Go on with a session that lost its socket, or send its client round for a new one."""
+        room = self._rooms.find(claims.video.room)
+        participant = room.resume(claims, join, connection) if room is not None else None
+        if participant is None:
+            connection.send(
+                leave_response(rtc.LeaveRequest.RECONNECT, models.DisconnectReason.STATE_MISMATCH)
+            )
+            return
+        await self._read(socket, connection, participant)
+
+    async def _read(
+        self,
+        socket: web.WebSocketResponse,
+        connection: SignalConnection,
+        participant: Participant,
+    ) -> None:
+        """Hand the client's messages over, until this socket is no longer the session's."""
         pace = _Pace(participant)
         try:
-            try:
-                room.start(participant, join)
-            except ProtocolError as error:
-                participant.note_fault("signal frame dropped", error.reason)
             async for message in socket:
                 if message.type not in (WSMsgType.BINARY, WSMsgType.TEXT):
                     break
+                if not participant.signal.is_on(connection):
+                    break
+                participant.signal.note_heard()
                 if message.type is WSMsgType.TEXT:
                     connection.as_json = True
                 pace.start()
@@ -247,7 +271,7 @@ class SignalSocket:
                 # Even without a pause: the others' writers get their turn between two frames.
                 await asyncio.sleep(0 if participant.is_closed else pace.pause_s())
         finally:
-            participant.handle_signal_lost()
+            participant.handle_signal_lost(connection)
 
 
 class _Pace:

@@ -28,15 +28,15 @@ from app.server.room.permissions import SubscriptionRules
 from app.server.room.ports import RoomEvents, SignalSink
 from app.server.room.publication import Publication, known_values
 from app.server.room.publisher import Publisher, PublisherEvents, source_is_allowed
+from app.server.room.signal_channel import SignalChannel
+from app.server.room.simulation import MAX_SPEAKING_S, ResumeFault, SimulatedResumes
 from app.server.room.subscriber import Subscriber
+from app.server.room.sync_state import MAX_TRACKS, knows_published, named_tracks
 from app.server.tracks.media import ParticipantMedia, RoomMedia
 
 log = structlog.get_logger(__name__)
 
 JOIN_TIMEOUT_S = 60.0
-# Nothing can be resumed yet, so a client whose socket is gone comes back as a new session. This
-# leaves it the time to do so without its picture disappearing in between.
-SIGNAL_GRACE_S = 5.0
 # A client that leaves closes its media at once; its `leave` may arrive a moment later.
 GOODBYE_GRACE_S = 1.0
 # A `leave` must not be overtaken by the end of the media: the client would take that for a loss.
@@ -74,7 +74,9 @@ class Participant(TransportObserver):
         room_media: RoomMedia,
     ) -> None:
         self.claims = claims
-        self.sink = sink
+        self._loop = asyncio.get_running_loop()
+        self.signal = SignalChannel(sink, self._loop.time)
+        self.resume_faults = SimulatedResumes()
         self.sid = fresh_id("PA_")
         self.identity = claims.identity
         self.client_info = request.client_info
@@ -89,7 +91,6 @@ class Participant(TransportObserver):
         self.told_bytes = 0
         self._faults = 0
         self._events = events
-        self._loop = asyncio.get_running_loop()
         self._early = EarlyData()
         self._has_said_goodbye = False
         self.transport = open_transport(self)
@@ -138,6 +139,11 @@ class Participant(TransportObserver):
         return self.claims.video.hidden
 
     @property
+    def data_track_sids(self) -> set[str]:
+        """Data tracks that it publishes."""
+        return {info.sid for info in self.data_tracks}
+
+    @property
     def is_publisher(self) -> bool:
         """Whether any of its tracks is announced, or it publishes data."""
         return bool(self.data_tracks) or any(
@@ -168,14 +174,22 @@ class Participant(TransportObserver):
 
     def send(self, response: rtc.SignalResponse) -> None:
         """Queue a message for the client."""
-        self.sink.send(response)
+        self.signal.send(response)
+
+    def send_token(self) -> None:
+        """Hand out a token with the claims of now."""
+        self._events.claims_changed(self)
 
     def send_data(self, label: str, data: bytes) -> None:
-        """Deliver a data packet, reliable ones even before the channel is open."""
-        if self.transport.send_data(label, data):
+        """Deliver a data packet, reliable ones even before the channel is open.
+
+        What waits goes first: nothing overtakes it, even if the channel opens meanwhile.
+        """
+        is_early = label == RELIABLE and not self._early.is_open
+        if not is_early and self.transport.send_data(label, data):
             if label == RELIABLE and self.transport.data_buffered(label) > MAX_BUFFERED_BYTES:
                 log.warning("participant does not read its data", participant=self.sid)
-                self._send_back()
+                self.send_back(Reasons.CONNECTION_TIMEOUT)
             return
         if label == RELIABLE and not self._early.keep(data):
             log.debug("reliable packet dropped", participant=self.sid)
@@ -190,7 +204,7 @@ class Participant(TransportObserver):
     def dismiss(self, action: int, reason: int) -> None:
         """Tell the client to go and close its socket."""
         self.send(leave_response(action, reason))  # type: ignore[arg-type]  # enums are ints
-        self.sink.close()
+        self.signal.close()
 
     def close(self, reason: int) -> None:
         """End media and tracks; the room closes the transport."""
@@ -213,7 +227,7 @@ class Participant(TransportObserver):
         """Close the connection once the client knows why."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(FAREWELL_S):
-                await self.sink.wait_closed()
+                await self.signal.wait_closed()
         await self.transport.close()
 
     # --- up from the socket
@@ -271,23 +285,26 @@ class Participant(TransportObserver):
                     rtc.RequestResponse(request_id=blob.request_id),
                     reasons.NOT_FOUND if blob.HasField("key") else reasons.INVALID_REQUEST,
                 )
+            case "sync_state":
+                self._handle_sync_state(request.sync_state)
             case "simulate":
                 self._handle_simulation(request.simulate)
             case _:
                 # trickle: a lite agent learns addresses from checks. answer: v1 servers never
-                # offer. The rest is deprecated or only meant for a resume.
+                # offer. The rest is deprecated.
                 log.debug("signal request without effect", participant=self.sid)
 
-    def handle_signal_lost(self) -> None:
-        """The socket closed without `leave`: wait for the client's new session."""
-        if self.is_closed or self._grace is not None:
+    def handle_signal_lost(self, sink: SignalSink) -> None:
+        """A socket closed without `leave`: media goes on, and the client may resume.
+
+        A client that is gone altogether is noticed by its transport.
+        """
+        if self.is_closed or not self.signal.detach(sink):
             return
         if not self.was_active or self._has_said_goodbye:
             self._events.participant_left(self, Reasons.SIGNAL_CLOSE)
             return
-        self._grace = self._loop.call_later(
-            SIGNAL_GRACE_S, self._events.participant_left, self, Reasons.SIGNAL_CLOSE
-        )
+        log.info("signalling lost", participant=self.sid)
 
     # --- negotiation
 
@@ -412,16 +429,25 @@ class Participant(TransportObserver):
     # --- the rest
 
     def _handle_subscription(self, request: rtc.UpdateSubscription) -> None:
-        track_sids = set(request.track_sids)
-        for tracks in request.participant_tracks:
-            track_sids.update(tracks.track_sids)
-        self._events.subscription_requested(self, track_sids, request.subscribe)
+        self._events.subscription_requested(self, named_tracks(request), request.subscribe)
+
+    def _handle_sync_state(self, state: rtc.SyncState) -> None:
+        tracks = self.publisher.publications
+        if not knows_published(state, tracks=tracks, data_tracks=self.data_track_sids):
+            log.info("a resumed client publishes what is not here", participant=self.sid)
+            self.send_back(Reasons.STATE_MISMATCH)
+            return
+        disabled = state.track_sids_disabled[:MAX_TRACKS]
+        if disabled:
+            self.subscriber.disable(disabled)
+        if state.HasField("subscription"):
+            self._handle_subscription(state.subscription)
 
     def _handle_leave(self, request: rtc.LeaveRequest) -> None:
         is_own = request.reason in _OWN_REASONS
         reason = request.reason if is_own else Reasons.CLIENT_INITIATED
         self._events.participant_left(self, reason)
-        self.sink.close()
+        self.signal.close()
 
     def _handle_metadata(self, request: rtc.UpdateParticipantMetadata) -> None:
         echo = rtc.RequestResponse(request_id=request.request_id, update_metadata=request)
@@ -457,12 +483,23 @@ class Participant(TransportObserver):
 
     def _handle_simulation(self, request: rtc.SimulateScenario) -> None:
         match request.WhichOneof("scenario"):
-            case "leave_request_full_reconnect" | "node_failure":
+            case "leave_request_full_reconnect":
                 self.dismiss(rtc.LeaveRequest.RECONNECT, Reasons.UNKNOWN_REASON)
+                self._events.participant_left(self, Reasons.MIGRATION)
+            case "node_failure" | "migration":
+                # Gone without a word: the client tries to resume and is told to come back anew.
+                self.signal.close()
                 self._events.participant_left(self, Reasons.MIGRATION)
             case "server_leave":
                 self.dismiss(rtc.LeaveRequest.DISCONNECT, Reasons.SERVER_SHUTDOWN)
                 self._events.participant_left(self, Reasons.SERVER_SHUTDOWN)
+            case "speaker_update":
+                seconds = max(0.0, min(float(request.speaker_update), MAX_SPEAKING_S))
+                self._events.speaking_simulated(self, seconds)
+            case "disconnect_signal_on_resume":
+                self.resume_faults.arm(ResumeFault.CUT_AFTERWARDS, self._loop.time())
+            case "disconnect_signal_on_resume_no_messages":
+                self.resume_faults.arm(ResumeFault.CUT_AT_ONCE, self._loop.time())
             case _:
                 log.debug("simulation is not offered", participant=self.sid)
 
@@ -495,14 +532,26 @@ class Participant(TransportObserver):
         log.info("connection lost", participant=self.sid, reason=reason)
         self._has_said_goodbye = reason == PEER_CLOSED
         if not self._has_said_goodbye:
-            self._send_back()
-        elif self._grace is not None:
+            self.send_back(Reasons.CONNECTION_TIMEOUT)
+        elif not self.signal.is_attached:
             self._events.participant_left(self, Reasons.SIGNAL_CLOSE)
-        else:
-            self._grace = self._loop.call_later(GOODBYE_GRACE_S, self._send_back)
+        elif self._grace is None:
+            self._grace = self._loop.call_later(
+                GOODBYE_GRACE_S, self.send_back, Reasons.CONNECTION_TIMEOUT
+            )
 
-    def _send_back(self) -> None:
-        self.dismiss(rtc.LeaveRequest.RECONNECT, Reasons.CONNECTION_TIMEOUT)
+    def on_interrupted(self) -> None:
+        """Nothing comes from the client any more: it should look for another way to us."""
+        if self.is_closed or not self.signal.is_attached:
+            return
+        log.info("connection interrupted", participant=self.sid)
+        if self.client_info.protocol >= compat.LEAVE_ACTION_PROTOCOL:
+            self.send(leave_response(rtc.LeaveRequest.RESUME, Reasons.CONNECTION_TIMEOUT))
+        self.signal.drop()
+
+    def send_back(self, reason: int) -> None:
+        """Send the client round for a new session; this one is over."""
+        self.dismiss(rtc.LeaveRequest.RECONNECT, reason)
         self._events.participant_left(self, Reasons.CONNECTION_TIMEOUT)
 
     def on_data_open(self, label: str) -> None:

@@ -68,6 +68,9 @@ class RoomEvents(Protocol):
     ) -> None:
         """Apply what a subscriber wants of its downlinks."""
 
+    def speaking_simulated(self, participant: Participant, seconds: float) -> None:
+        """Let the participant seem to speak."""
+
     def data_received(self, participant: Participant, label: str, data: bytes) -> None:
         """Route a data packet."""
 

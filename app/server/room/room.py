@@ -41,6 +41,7 @@ from app.server.room.participant import Participant, Reasons, States
 from app.server.room.ports import SignalSink
 from app.server.room.publication import Publication
 from app.server.room.reports import RoomReports
+from app.server.room.resume import may_resume, resume
 from app.server.room.server_calls import ServerCalls
 from app.server.room.update_batch import UpdateBatch
 from app.server.tracks.media import RoomMedia
@@ -200,6 +201,25 @@ class Room:
         log.info("participant joined", room=self.info.sid, participant=participant.sid)
         return participant
 
+    def resume(
+        self, claims: Claims, request: rtc.JoinRequest, sink: SignalSink
+    ) -> Participant | None:
+        """Let a session go on over another socket; None when it cannot."""
+        participant = self.by_identity(claims.identity)
+        if participant is None or not may_resume(participant, request):
+            return None
+        resume(
+            participant,
+            sink,
+            people=self.participants,
+            room=self.snapshot(),
+            node_id=self._services.node_id,
+            fault=participant.resume_faults.take(self._loop.time()),
+        )
+        self.data_tracks.resend(participant)
+        log.info("participant resumed", room=self.info.sid, participant=participant.sid)
+        return participant
+
     def start(self, participant: Participant, request: rtc.JoinRequest) -> None:
         """Act on what came with the join request: tracks, and the first offer."""
         for add_track in request.add_track_requests:
@@ -215,7 +235,7 @@ class Room:
             self._gates.participant_left(self, participant, reason)
         self.data_tracks.leave(participant)
         participant.close(reason)
-        participant.sink.close()
+        participant.signal.close()
         self._forget(participant, reason)
         self.agents.participant_left(participant, reason)
         self._broadcast_update(participant, to_self=False)
@@ -380,6 +400,11 @@ class Room:
         """Apply what a subscriber wants of its downlinks."""
         known = {sid: publication for sid, (_, publication) in self._publications().items()}
         participant.subscriber.apply_settings(request, known)
+
+    def speaking_simulated(self, participant: Participant, seconds: float) -> None:
+        """Let the participant seem to speak, and fall silent."""
+        self._on_speakers([(participant.sid, 0.9, True)])
+        self._loop.call_later(seconds, self._on_speakers, [(participant.sid, 0.0, False)])
 
     def data_received(self, participant: Participant, label: str, data: bytes) -> None:
         """Route a data packet to whom it is for."""

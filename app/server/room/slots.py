@@ -92,6 +92,10 @@ class SlotTable:
             self._outstanding[kind] += count
         return missing["audio"], missing["video"]
 
+    def forget_requests(self) -> None:
+        """Count nothing as outstanding: the client may not have heard of it."""
+        self._outstanding = dict.fromkeys(KINDS, 0)
+
     def _missing(self, kind: str, unplaced: Mapping[str, str]) -> int:
         places = sum(
             1

@@ -8,7 +8,7 @@ answer puts a track into a slot and closed when it leaves. Changes are collected
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import structlog
@@ -51,6 +51,7 @@ class _Downlink:
 @dataclass
 class _Timing:
     last_request_s: float = -1.0
+    held_until_s: float = 0.0
     awaiting_offer: bool = False
     timer: asyncio.TimerHandle | None = field(default=None, repr=False)
 
@@ -125,6 +126,19 @@ class Subscriber:
         for track_sid in [*self._downlinks, *self._settings, *self.withheld]:
             self.forget(track_sid)
 
+    def disable(self, track_sids: Iterable[str]) -> None:
+        """Stop forwarding these tracks, now or when they are subscribed to."""
+        for track_sid in track_sids:
+            settings = self._settings.get(track_sid)
+            if settings is None:
+                if len(self._settings) >= MAX_SETTINGS or len(track_sid) > MAX_SID_CHARS:
+                    continue
+                settings = self._settings[track_sid] = TrackSettings()
+            settings.disabled = True
+            downlink = self._downlinks.get(track_sid)
+            if downlink is not None and downlink.downtrack is not None:
+                _apply(settings, downlink.downtrack)
+
     def apply_settings(
         self, request: rtc.UpdateTrackSettings, publications: Mapping[str, Publication]
     ) -> None:
@@ -147,6 +161,7 @@ class Subscriber:
     def handle_offer(self, offer: SessionDescription) -> dict[str, DownlinkAnswer]:
         """Place tracks into the offer's slots; return what the answer carries, by mid."""
         self._timing.awaiting_offer = False
+        self._timing.held_until_s = 0.0
         slots = {section.mid: section.kind for section in offer.media if is_slot(section)}
         answers: dict[str, DownlinkAnswer] = {}
         for mid, track_sid in self._slots.handle_offer(slots).items():
@@ -175,6 +190,16 @@ class Subscriber:
         if track_sid not in self._unfit:
             self._unfit.add(track_sid)
             log.warning("a subscriber cannot take a track's codec", track=track_sid)
+
+    def hold(self) -> None:
+        """Ask for nothing until the offer that a resuming client sends by itself.
+
+        What has been asked for before may never have reached it, so it is asked for again.
+        Two offers at once are more than the Rust SDK can take: it applies one answer to the
+        other's offer, and is left without the second.
+        """
+        self._slots.forget_requests()
+        self._timing.held_until_s = asyncio.get_running_loop().time() + UNANSWERED_S
 
     def after_answer(self) -> None:
         """Ask again when the offer that was just answered could not hold everything."""
@@ -217,6 +242,9 @@ class Subscriber:
     def _ask(self) -> None:
         timing, loop = self._timing, asyncio.get_running_loop()
         timing.timer = None
+        if loop.time() < timing.held_until_s:
+            timing.timer = loop.call_at(timing.held_until_s, self._ask)
+            return
         needed = self._slots.requirement()
         if needed is None:
             return

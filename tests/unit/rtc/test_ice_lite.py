@@ -99,3 +99,16 @@ def test_credentials_are_long_enough_and_new_each_time() -> None:
     assert one != two
     assert len(one.ufrag) >= 4
     assert len(one.pwd) >= 22
+
+
+def test_a_silent_path_is_broken_before_the_peer_is_gone_and_a_restart_gives_it_time() -> None:
+    paths = PathSelector()
+    assert not paths.is_silent(100)
+    paths.expect(5)
+    assert paths.deadline_s() is None
+    paths.handle_check("wifi", nominated=True, now_s=0)
+    assert not paths.is_silent(14.9)
+    assert paths.is_silent(15)
+    paths.expect(15)
+    assert not paths.is_silent(29)
+    assert paths.deadline_s() == 35

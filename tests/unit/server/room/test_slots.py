@@ -126,3 +126,14 @@ def test_an_obedient_client_ends_up_with_exactly_what_is_wanted(
     assert all(slots[mid] == wanted[track] for mid, track in table.carried.items())
     most = max(sum(1 for k in slots.values() if k == kind) for kind in ("audio", "video"))
     assert most <= 3 + 7 + sum(1 for action, _, _ in steps if action == "grow")
+
+
+def test_after_a_resume_what_was_asked_for_before_is_asked_for_again() -> None:
+    table = SlotTable()
+    for n in range(5):
+        table.want(f"A{n}", "audio")
+    table.handle_offer(THREE)
+    assert table.requirement() == (2, 0)
+    table.forget_requests()
+    table.handle_offer(THREE)
+    assert table.requirement() == (2, 0)
