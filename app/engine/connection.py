@@ -1,7 +1,9 @@
 """One join of one room: signalling, transports and negotiation, from welcome to loss.
 
-A `Connection` is used once. When it is lost or the server asks for it, the session above throws
-it away and makes another. Everything here runs on the engine's loop; what happened is told to a
+A `Connection` is joined once. On v1 it may be interrupted: its socket broke, or nothing comes from
+the server any more. Then `resume` goes on over another socket and another way, while the session
+above decides when and how often. When it is lost for good, the session throws it away and makes
+another. Everything here runs on the engine's loop; what happened is told to a
 `ConnectionObserver`, in order.
 """
 
@@ -10,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import structlog
@@ -30,7 +32,7 @@ from app.engine.negotiation import (
     SubscriberNegotiator,
 )
 from app.engine.peer import Peer
-from app.engine.signalling import SignalLink, SignalTarget, resolve
+from app.engine.signalling import ResumeTicket, SignalLink, SignalTarget, resolve
 from app.protocol.errors import ProtocolError
 from app.protocol.signal_client import (
     Joined,
@@ -41,6 +43,7 @@ from app.protocol.signal_client import (
     Received,
     RequestFailed,
     Responded,
+    Resumed,
     Send,
     TokenRefreshed,
     TrackPublished,
@@ -85,8 +88,18 @@ class ConnectionObserver(Protocol):
     def on_leave(self, leave: lk_rtc.LeaveRequest) -> None:
         """Take the server's `leave` after the welcome."""
 
+    def on_interrupted(self, cause: str, reason: lk_models.ReconnectReason) -> None:
+        """Take an interruption: `resume` may help."""
+
     def on_lost(self, cause: str) -> None:
         """Take the loss of the connection; said once."""
+
+
+class ResumeRefusedError(WorldError):
+    """The connection cannot go on, whatever the network does: a fresh join is due."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(Reason.REFUSED, retry=True, detail=detail)
 
 
 def refused_join(leave: lk_rtc.LeaveRequest) -> WorldError:
@@ -124,6 +137,9 @@ class Connection:
         self._primary: Peer | None = None
         self._connected: asyncio.Future[None] | None = None
         self._failure: WorldError | None = None
+        self._resuming: asyncio.Future[lk_rtc.ReconnectResponse] | None = None
+        self._restored: asyncio.Future[None] | None = None
+        self._is_away = False
         self._is_up = False
         self._is_over = False
 
@@ -175,6 +191,19 @@ class Connection:
         if peer is self._primary and self._connected is not None and not self._connected.done():
             self._connected.set_result(None)
 
+    def on_peer_interrupted(self, peer: Peer) -> None:
+        """Look for another way to the server; on v0 only a fresh join helps."""
+        cause = f"{peer.name}: silent"
+        if self._is_up and self.is_v1:
+            self._interrupt(cause, lk_models.ReconnectReason.RR_PUBLISHER_FAILED)
+        else:
+            self.lose(cause)
+
+    def on_peer_restored(self, peer: Peer) -> None:
+        """Note that media goes another way now."""
+        if self._restored is not None and not self._restored.done():
+            self._restored.set_result(None)
+
     def on_peer_failed(self, peer: Peer, reason: str, *, is_goodbye: bool) -> None:
         """Give up when a transport is gone; after a goodbye wait for the reason first."""
         cause = f"{peer.name}: {reason}"
@@ -212,6 +241,7 @@ class Connection:
         error = WorldError(Reason.NO_ROUTE, retry=True, detail=cause)
         self._abandon(error)
         if self._is_up:
+            self._fail_resume(ResumeRefusedError(cause))
             self.observer.on_lost(cause)
         else:
             self._fail_open(error)
@@ -235,6 +265,7 @@ class Connection:
     async def close(self) -> None:
         """Leave and release everything. Idempotent."""
         self._is_over = True
+        self._fail_resume(ResumeRefusedError("closed"))
         self._abandon(WorldError(Reason.NO_ROUTE, detail="closed"))
         for timer in (self._negotiation_timer, self._offer_timer, self._grace_timer):
             if timer is not None:
@@ -258,13 +289,11 @@ class Connection:
                 self.observer.on_welcome(join)
                 if self._welcome is not None and not self._welcome.done():
                     self._welcome.set_result(join)
+            case Resumed(reconnect):
+                if self._resuming is not None and not self._resuming.done():
+                    self._resuming.set_result(reconnect)
             case Left(leave):
-                self._is_over = True
-                self._abandon(WorldError(Reason.REFUSED, detail="the server said goodbye"))
-                if self._is_up:
-                    self.observer.on_leave(leave)
-                else:
-                    self._fail_open(refused_join(leave))
+                self._on_left(leave)
             case Lost(cause):
                 self._on_lost(cause)
             case TokenRefreshed(token):
@@ -287,12 +316,102 @@ class Connection:
             case Send():
                 raise AssertionError("the link performs sends itself")
 
+    def _on_left(self, leave: lk_rtc.LeaveRequest) -> None:
+        if self._is_up and self.is_v1 and leave.action == lk_rtc.LeaveRequest.RESUME:
+            self._interrupt("leave RESUME", lk_models.ReconnectReason.RR_SIGNAL_DISCONNECTED)
+            return
+        self._is_over = True
+        self._abandon(WorldError(Reason.REFUSED, detail="the server said goodbye"))
+        if self._is_up:
+            self._fail_resume(ResumeRefusedError("the server said goodbye"))
+            self.observer.on_leave(leave)
+        else:
+            self._fail_open(refused_join(leave))
+
     def _on_lost(self, cause: LossCause) -> None:
-        if cause is LossCause.NO_WELCOME:
+        if self._is_up and self.is_v1:
+            reason = lk_models.ReconnectReason.RR_SIGNAL_DISCONNECTED
+            self._interrupt(f"signalling: {cause}", reason)
+        elif cause is LossCause.NO_WELCOME:
             self._is_over = True
             self._fail_open(WorldError(Reason.TIMEOUT, retry=True, detail="no welcome"))
+        else:
+            self.lose(f"signalling: {cause}")
+
+    # --- resuming ----------------------------------------------------------------------------
+
+    def _interrupt(self, cause: str, reason: lk_models.ReconnectReason) -> None:
+        """Stop to offer; requests wait, media and data go on as far as they can."""
+        if self._is_over:
             return
-        self.lose(f"signalling: {cause}")
+        self._is_away = True
+        if self._offer_timer is not None:
+            self._offer_timer.cancel()
+            self._offer_timer = None
+        error = WorldError(Reason.NO_ROUTE, retry=True, detail=cause)
+        # An attempt under way reports it by itself.
+        if not self._fail_resume(error):
+            log.info("connection interrupted", cause=cause)
+            self.observer.on_interrupted(cause, reason)
+
+    def _fail_resume(self, error: WorldError) -> bool:
+        """Let a resume under way fail; False when there is none."""
+        if self._resuming is None:
+            return False
+        for future in (self._resuming, self._restored):
+            if future is not None and not future.done():
+                future.set_exception(error)
+                # Only one of them is waited for at a time.
+                future.exception()
+        return True
+
+    async def resume(
+        self,
+        target: SignalTarget,
+        ticket: ResumeTicket,
+        *,
+        state: Callable[[], lk_rtc.SyncState],
+        timeout_s: float,
+    ) -> lk_rtc.ReconnectResponse:
+        """Go on over another socket; returns when media has a way that the server confirmed.
+
+        Raises `ResumeRefusedError` when it is of no use to try again, otherwise `WorldError`.
+        """
+        if self._is_over or not self.is_v1:
+            raise ResumeRefusedError("there is nothing to resume")
+        loop = asyncio.get_running_loop()
+        self._resuming, self._restored = loop.create_future(), loop.create_future()
+        try:
+            await self._link.reopen(target, ticket)
+            reconnect = await self._resuming
+            try:
+                async with asyncio.timeout(timeout_s):
+                    await self._restart(state)
+            except TimeoutError as error:
+                raise ResumeRefusedError("no way for media") from error
+        finally:
+            self._resuming, self._restored = None, None
+        if self._is_over or self._is_away:
+            raise WorldError(Reason.NO_ROUTE, retry=True, detail="lost again")
+        self._link.perform(self._link.client.release())
+        return reconnect
+
+    async def _restart(self, state: Callable[[], lk_rtc.SyncState]) -> None:
+        """Tell the server what we believe, and offer a new ICE generation."""
+        negotiator, restored = self._negotiator, self._restored
+        assert negotiator is not None
+        assert restored is not None
+        self._is_away = False
+        self.send(lk_rtc.SignalRequest(sync_state=state()))
+        self._publisher.transport.restart_ice()
+        negotiator.restart(self._publisher.local())
+        self._negotiate()
+        await restored
+        await self._settle()
+
+    def drop_signal(self) -> None:
+        """Lose the socket on purpose (tests)."""
+        self._link.drop()
 
     def _on_received(self, kind: str, message: Message) -> None:
         try:
@@ -376,7 +495,7 @@ class Connection:
         if self._negotiation_timer is not None:
             self._negotiation_timer.cancel()
             self._negotiation_timer = None
-        if self._negotiator is None or self._is_over:
+        if self._negotiator is None or self._is_over or self._is_away:
             return
         offer = self._negotiator.next_offer()
         if offer is None:
@@ -482,6 +601,19 @@ class Connection:
             raise WorldError(Reason.NO_ROUTE, retry=True, detail=str(error)) from error
 
     # --- state -------------------------------------------------------------------------------
+
+    @property
+    def descriptions(
+        self,
+    ) -> tuple[lk_rtc.SessionDescription | None, lk_rtc.SessionDescription | None]:
+        """The publisher's last offer and its answer."""
+        if self._negotiator is None:
+            return None, None
+        return self._negotiator.last_offer, self._negotiator.last_answer
+
+    def channel_ids(self) -> dict[str, int]:
+        """Return the stream ids of the open data channels, by label."""
+        return self._publisher.transport.channel_ids()
 
     def transport_stats(self) -> list[TransportStats]:
         """Return the counters of our transports."""

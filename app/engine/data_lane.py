@@ -66,6 +66,20 @@ class DataLane:
         self._outbox = ReliableOutbox()
         self._inbox = ReliableInbox()
 
+    def resend(self, channels: Channels, last_received: int) -> int:
+        """Send again, under the old numbers, what the server does not have yet; return how many.
+
+        Without a pause, so that no newer packet comes between: the server takes rising numbers.
+        """
+        packets = self._outbox.unacknowledged(last_received)
+        for data in packets:
+            channels.send_message(RELIABLE, data)
+        return len(packets)
+
+    def receive_states(self) -> list[tuple[str, int]]:
+        """Return the newest number of each sender."""
+        return self._inbox.receive_states(time.monotonic())
+
     async def send_reliable(self, packet: lk_models.DataPacket) -> None:
         """Number and send; waits while 2 MiB are buffered."""
         channels = await self._open_channel(RELIABLE)

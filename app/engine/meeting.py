@@ -78,17 +78,24 @@ def end_cause(reason: int) -> EndCause:
 
 
 class _Room(rtc.Room):
-    """The door's room, which also tells two things that the SDK's events leave out."""
+    """The door's room, which also tells what the SDK's events leave out."""
 
     on_welcome: Callable[[], None] | None = None
     """The server has let us in; media is being set up."""
     on_chat_message: Callable[[lk_models.ChatMessage, str], None] | None = None
     """A chat line in its oldest form, and who sent it."""
+    on_session_lost: Callable[[], None] | None = None
+    """The way back is a new session: what was on its way is lost. A resume does not tell this."""
 
     def on_joined(self, join: lk_rtc.JoinResponse, *, again: bool) -> None:
         super().on_joined(join, again=again)
         if self.on_welcome is not None and not again:
             self.on_welcome()
+
+    def on_rejoining(self) -> None:
+        super().on_rejoining()
+        if self.on_session_lost is not None:
+            self.on_session_lost()
 
     def on_data(self, packet: lk_models.DataPacket, reliable: bool) -> None:
         super().on_data(packet, reliable)
@@ -156,6 +163,7 @@ class Meeting:
         self._url = url
         self._host_name = host_name
         self._room.on_chat_message = self._on_chat_message
+        self._room.on_session_lost = lambda: self._transfers.handle_connection_lost()
         self._room.on_welcome = lambda: self._progress(JoinStage.SIGNED_IN)
         try:
             await self._room.connect(url, token, rtc.RoomOptions(auto_subscribe=True))
@@ -533,7 +541,6 @@ class Meeting:
             return
         self._is_reconnecting = True
         self._connected.clear()
-        self._transfers.handle_connection_lost()
         self._post(ReconnectStarted())
 
     def _on_reconnected(self) -> None:

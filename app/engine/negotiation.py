@@ -91,6 +91,8 @@ class PublisherNegotiator:
         self._offer_id = 0
         # The sections of the offer in flight, with the directions that it named.
         self._in_flight: list[tuple[_Section, str]] | None = None
+        self.last_offer: lk_rtc.SessionDescription | None = None
+        self.last_answer: lk_rtc.SessionDescription | None = None
         self._is_wanted = True
         self._downlinks = _Downlinks()
         self._add_slots("audio", slots[0])
@@ -134,8 +136,9 @@ class PublisherNegotiator:
         self._is_wanted = True
 
     def restart(self, local: LocalTransport) -> None:
-        """Offer new ICE credentials."""
+        """Offer new ICE credentials. An offer in flight is given up: its answer may be lost."""
         self.local = local
+        self._in_flight = None
         self._is_wanted = True
 
     def next_offer(self) -> lk_rtc.SessionDescription | None:
@@ -146,7 +149,8 @@ class PublisherNegotiator:
         self._offer_id += 1
         text = self._describe().to_text()
         self._in_flight = [(section, section.direction) for section in self._sections]
-        return lk_rtc.SessionDescription(type="offer", sdp=text, id=self._offer_id)
+        self.last_offer = lk_rtc.SessionDescription(type="offer", sdp=text, id=self._offer_id)
+        return self.last_offer
 
     def handle_answer(self, answer: lk_rtc.SessionDescription) -> Negotiated | None:
         """Read the answer to the offer in flight; None for one that answers another offer."""
@@ -161,6 +165,7 @@ class PublisherNegotiator:
                 raise ProtocolError("answer with other sections")
         remote = remote_transport(description, we_offered=True)
         self._in_flight = None
+        self.last_answer = answer
         tracks: list[DownlinkTrack] = []
         uplinks: list[UplinkParameters] = []
         for (ours, direction), theirs in zip(offered, description.media, strict=True):

@@ -15,6 +15,12 @@ class PeerObserver(Protocol):
     def on_peer_connected(self, peer: Peer) -> None:
         """Media and data can flow."""
 
+    def on_peer_interrupted(self, peer: Peer) -> None:
+        """The server is silent on this peer connection; an ICE restart may find another way."""
+
+    def on_peer_restored(self, peer: Peer) -> None:
+        """An ICE restart has found its way."""
+
     def on_peer_failed(self, peer: Peer, reason: str, *, is_goodbye: bool) -> None:
         """The peer connection is of no more use; `is_goodbye` when the server closed it."""
 
@@ -76,6 +82,14 @@ class Peer:
         """Take the transport's coming up."""
         self.is_connected = True
         self._observer.on_peer_connected(self)
+
+    def on_transport_interrupted(self) -> None:
+        """Take the peer's silence."""
+        self._observer.on_peer_interrupted(self)
+
+    def on_transport_restored(self) -> None:
+        """Take the new way."""
+        self._observer.on_peer_restored(self)
 
     def on_transport_failed(self, reason: str) -> None:
         """Take the transport's end."""

@@ -348,6 +348,9 @@ class Room(EventEmitter[EventTypes]):
         """Ask for trouble, in tests."""
         if self._session is None or not self.isconnected():
             raise RuntimeError("simulate_scenario requires a connected room")
+        if int(scenario) == SimulateScenarioKind.SIMULATE_SIGNAL_RECONNECT:
+            self._session.drop_signal()
+            return
         make = _SCENARIOS.get(int(scenario))
         if make is None:
             raise NotImplementedError(f"scenario {SimulateScenarioKind.Name(int(scenario))}")
@@ -803,6 +806,9 @@ class Room(EventEmitter[EventTypes]):
         """Tell that the connection is being made again."""
         self._set_state(ConnectionState.CONN_RECONNECTING)
         self._emit("reconnecting")
+
+    def on_rejoining(self) -> None:
+        """Take note that the session is a new one; the welcome tells what it is like."""
 
     def on_reconnected(self) -> None:
         """Tell that everything is back."""

@@ -3,13 +3,15 @@
 A `Session` belongs to the loop that called `connect`. It speaks protobuf in both directions and
 knows nothing of rooms or tracks as objects: that is the observer's business. What has to outlive
 a connection lives here: the newest token, the published tracks with their senders, who may
-subscribe. A `Connection` does the rest and is replaced as a whole when it is lost.
+subscribe. A `Connection` does the rest. When it is interrupted it is resumed, if that is possible,
+and nobody's tracks notice; otherwise it is replaced as a whole.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import Mapping, Sequence
 
 import structlog
@@ -17,7 +19,7 @@ from google.protobuf.message import Message
 from livekit.protocol import models as lk_models
 from livekit.protocol import rtc as lk_rtc
 
-from app.engine.connection import Connection
+from app.engine.connection import Connection, ResumeRefusedError
 from app.engine.data_lane import DataLane
 from app.engine.data_track import LocalDataTrack
 from app.engine.data_tracks import DATA_TRACK, DataTracks
@@ -27,8 +29,10 @@ from app.engine.media_sections import (
 )
 from app.engine.publications import Publications, Sender
 from app.engine.session_types import LayerParameters, SessionObserver, SessionOptions
-from app.engine.signalling import SignalTarget
-from app.protocol.reconnect import End, RejoinLadder, after_leave
+from app.engine.signalling import ResumeTicket, SignalTarget
+from app.engine.sync_state import sync_state
+from app.engine.track_wishes import TrackWishes
+from app.protocol.reconnect import End, ReturnLadder, after_leave
 from app.rtc.media_router import MediaRouter
 from app.rtc.rtp_receiver import AudioRtpReceiver, VideoRtpReceiver
 from app.rtc.rtp_sender import AudioRtpSender, VideoRtpSender
@@ -78,16 +82,21 @@ class Session:
         self._token = ""
         self._connection: Connection | None = None
         self._join: lk_rtc.JoinResponse | None = None
+        # `ready`: data can flow. `settled`: nothing is being resumed or rejoined either.
         self._ready = asyncio.Event()
+        self._settled = asyncio.Event()
         self._hurry = asyncio.Event()
         self._is_closed = False
+        self._is_returning = False
         self._is_rejoining = False
+        self._may_resume = False
         self._rejoins = 0
         self._closers = TaskOwner("session-connections")
         self._closing: set[asyncio.Task[None]] = set()
         self._publications = Publications()
         self._receivers: dict[str, tuple[DownlinkTrack, Receiver, MediaRouter]] = {}
         self._permission: lk_rtc.SubscriptionPermission | None = None
+        self._wishes = TrackWishes()
         self._lane = DataLane(open_channel=self._channel, deliver=observer.on_data)
         self.data_tracks = DataTracks(self._send, self._data_track_channel, self._tasks)
 
@@ -100,8 +109,8 @@ class Session:
 
     @property
     def is_connected(self) -> bool:
-        """Whether signalling and media are up (False while rejoining)."""
-        return self._ready.is_set() and not self._is_closed
+        """Whether signalling and media are up (False while resuming or rejoining)."""
+        return self._settled.is_set() and not self._is_closed
 
     @property
     def is_v1(self) -> bool:
@@ -130,13 +139,18 @@ class Session:
             await self.close()
             raise
         self._ready.set()
+        self._settled.set()
         return join
 
     async def _join_once(self) -> lk_rtc.JoinResponse:
-        options = self._options
         self._lane.restart()
+        self._wishes.restart()
         connection = self._connection = Connection(self)
-        target = SignalTarget(
+        return await connection.open(self._target(), timeout_s=self._options.connect_timeout_s)
+
+    def _target(self) -> SignalTarget:
+        options = self._options
+        return SignalTarget(
             self._url,
             self._token,
             auto_subscribe=options.auto_subscribe,
@@ -144,13 +158,13 @@ class Session:
             timeout_s=options.signal_timeout_s,
             ssl_context=options.ssl_context,
         )
-        return await connection.open(target, timeout_s=options.connect_timeout_s)
 
     async def close(self) -> None:
         """Leave and release everything; `on_disconnected` is not called. Idempotent."""
         self._is_closed = True
         # Whoever waits for the connection to come back learns that it will not.
         self._ready.set()
+        self._settled.set()
         await self._tasks.close()
         self.data_tracks.close()
         await self._release()
@@ -174,36 +188,59 @@ class Session:
         """Cut the current wait between two rejoin attempts short."""
         self._hurry.set()
 
-    def _start_rejoin(self, cause: str) -> None:
-        if self._is_closed or self._is_rejoining or not self._ready.is_set():
-            return
-        self._is_rejoining = True
-        self._ready.clear()
-        self.data_tracks.handle_lost()
-        log.info("rejoining", cause=cause)
-        spawn(self._rejoin(), name="rejoin", owner=self._tasks)
+    # --- coming back -------------------------------------------------------------------------
 
-    async def _rejoin(self) -> None:
+    def _start_return(self, cause: str, reason: lk_models.ReconnectReason | None) -> None:
+        """Resume for this reason, or join anew when it is None."""
+        if self._is_closed or not self._ready.is_set():
+            if reason is not None and self._connection is not None:
+                # Lost again before it was complete: whatever waits for it has to know.
+                self._connection.lose(cause)
+            return
+        self._may_resume = reason is not None
+        if self._is_returning:
+            # The attempt under way fails by itself; do not wait long before the next.
+            self._hurry.set()
+            return
+        self._is_returning = True
+        self._settled.clear()
+        log.info("resuming" if self._may_resume else "rejoining", cause=cause)
+        spawn(self._return(reason), name="return", owner=self._tasks)
+
+    async def _return(self, reason: lk_models.ReconnectReason | None) -> None:
         self._observer.on_reconnecting()
-        ladder = RejoinLadder(self._options.rejoin_attempts)
+        ladder = ReturnLadder(
+            self._options.rejoin_attempts, may_resume=reason is not None, now_s=time.monotonic()
+        )
         failure: WorldError | None = None
-        while (wait_s := ladder.next_wait_s(random.random())) is not None:
-            await self._release()
-            await self._wait(wait_s)
-            if self._is_closed:
+        while not self._is_closed:
+            if not self._may_resume:
+                ladder.give_up_resuming()
+            attempt = ladder.next_attempt(random.random(), time.monotonic())
+            if attempt is None:
+                break
+            if not attempt.resumes:
+                await self._give_up_resuming()
+            if not await self._wait(attempt.wait_s):
                 return
             try:
-                await self._join_once()
-                await self._republish()
+                if attempt.resumes and reason is not None:
+                    await self._resume(reason)
+                else:
+                    await self._join_once()
+                    await self._republish()
+                    self._rejoins += 1
             except WorldError as error:
                 failure = error
-                log.info("rejoin failed", attempt=ladder.made, reason=str(error.reason))
+                log.info("return failed", attempt=ladder.made, reason=str(error.reason))
                 if error.reason in _TERMINAL:
                     break
+                if isinstance(error, ResumeRefusedError) or not error.retry:
+                    ladder.give_up_resuming()
                 continue
-            self._is_rejoining = False
-            self._rejoins += 1
+            self._is_returning = self._is_rejoining = False
             self._ready.set()
+            self._settled.set()
             self._observer.on_reconnected()
             return
         detail = "" if failure is None else str(failure.reason)
@@ -211,13 +248,56 @@ class Session:
         reasons = lk_models.DisconnectReason
         self._end(reasons.JOIN_FAILURE if is_refused else reasons.SIGNAL_CLOSE, detail)
 
-    async def _wait(self, wait_s: float) -> None:
+    async def _resume(self, reason: lk_models.ReconnectReason) -> None:
+        """Go on with the session: same sid, same tracks, same numbers."""
+        connection, welcome = self._require_connection(), self._join
+        assert welcome is not None
+        reconnect = await connection.resume(
+            self._target(),
+            ResumeTicket(welcome.participant.sid, reason),
+            state=self._sync_state,
+            timeout_s=self._options.connect_timeout_s,
+        )
+        resent = self._lane.resend(connection, reconnect.last_message_seq)
+        if self._permission is not None:
+            connection.send(lk_rtc.SignalRequest(subscription_permission=self._permission))
+        self.data_tracks.handle_resumed()
+        log.info("resumed", resent=resent)
+
+    def _sync_state(self) -> lk_rtc.SyncState:
+        connection = self._require_connection()
+        offer, answer = connection.descriptions
+        state = sync_state(
+            wishes=self._wishes,
+            auto_subscribe=self._options.auto_subscribe,
+            publications=self._publications,
+            receive_states=self._lane.receive_states(),
+            channel_ids=connection.channel_ids(),
+            offer=offer,
+            answer=answer,
+        )
+        self.data_tracks.describe(state)
+        return state
+
+    async def _give_up_resuming(self) -> None:
+        """Begin with a fresh join: what the old session had under way is lost."""
+        if not self._is_rejoining:
+            self._is_rejoining = True
+            self._ready.clear()
+            self.data_tracks.handle_lost()
+            log.info("rejoining")
+            self._observer.on_rejoining()
+        await self._release()
+
+    async def _wait(self, wait_s: float) -> bool:
+        """Wait, or until somebody is in a hurry; False when the session has ended."""
         self._hurry.clear()
         try:
             async with asyncio.timeout(wait_s):
                 await self._hurry.wait()
         except TimeoutError:
-            return
+            pass
+        return not self._is_closed
 
     async def _republish(self) -> None:
         connection = self._require_connection()
@@ -250,6 +330,7 @@ class Session:
             return
         self._is_closed = True
         self._ready.set()
+        self._settled.set()
         self._hurry.set()
         self._publications.close()
         self.data_tracks.close()
@@ -263,13 +344,13 @@ class Session:
         return self._connection
 
     async def _settled_connection(self) -> Connection:
-        """Return the connection; while rejoining, wait for the new one."""
-        if self._is_rejoining and not self._is_closed:
+        """Return the connection; while it is coming back, wait for it."""
+        if self._is_returning and not self._is_closed:
             try:
                 async with asyncio.timeout(REJOIN_PATIENCE_S):
-                    await self._ready.wait()
+                    await self._settled.wait()
             except TimeoutError as error:
-                raise WorldError(Reason.NO_ROUTE, retry=True, detail="rejoining") from error
+                raise WorldError(Reason.NO_ROUTE, retry=True, detail="reconnecting") from error
         return self._require_connection()
 
     # --- publishing --------------------------------------------------------------------------
@@ -320,6 +401,7 @@ class Session:
 
         Not repeated after a rejoin: every sid is new then.
         """
+        self._wishes.note_subscribed(track_sids, subscribed)
         update = lk_rtc.UpdateSubscription(track_sids=track_sids, subscribe=subscribed)
         update.participant_tracks.add(participant_sid=participant_sid, track_sids=track_sids)
         self._send(lk_rtc.SignalRequest(subscription=update))
@@ -336,6 +418,7 @@ class Session:
         priority: int = 0,
     ) -> None:
         """Say which layer of subscribed tracks we want; sizes beat quality."""
+        self._wishes.note_disabled(track_sids, disabled)
         settings = lk_rtc.UpdateTrackSettings(
             track_sids=track_sids,
             disabled=disabled,
@@ -353,7 +436,10 @@ class Session:
         self._send(lk_rtc.SignalRequest(subscription_permission=permission))
 
     def _send(self, request: lk_rtc.SignalRequest) -> None:
-        """Send a request that describes sids of now; while rejoining it would be void."""
+        """Send a request that describes sids of now; while rejoining it would be void.
+
+        While resuming it waits for the end of that.
+        """
         if self._connection is not None and not self._is_closed:
             self._connection.send(request)
 
@@ -362,8 +448,8 @@ class Session:
     async def send_data(self, packet: lk_models.DataPacket, *, reliable: bool) -> None:
         """Send a packet. Reliable ones are numbered here and wait while 2 MiB are buffered.
 
-        While rejoining it waits for the new connection. Lossy packets are dropped, and counted,
-        when the network does not keep up.
+        While rejoining it waits for the new connection; a resume does not stop data. Lossy
+        packets are dropped, and counted, when the network does not keep up.
         """
         if reliable:
             await self._lane.send_reliable(packet)
@@ -428,6 +514,11 @@ class Session:
         """Ask the server to misbehave (tests)."""
         self._send(lk_rtc.SignalRequest(simulate=scenario))
 
+    def drop_signal(self) -> None:
+        """Lose the signalling socket on purpose (tests)."""
+        if self._connection is not None and not self._is_closed:
+            self._connection.drop_signal()
+
     async def get_stats(self) -> SessionStats:
         """Return counters of every sender and receiver."""
         stats = SessionStats(rejoins=self._rejoins)
@@ -444,9 +535,13 @@ class Session:
         self._join = join
         self._observer.on_joined(join, again=self._is_rejoining)
 
+    def on_interrupted(self, cause: str, reason: lk_models.ReconnectReason) -> None:
+        """Take an interruption of the connection."""
+        self._start_return(cause, reason)
+
     def on_lost(self, cause: str) -> None:
         """Take the loss of the connection."""
-        self._start_rejoin(cause)
+        self._start_return(cause, None)
 
     def on_token(self, token: str) -> None:
         """Take a newer token."""
@@ -496,7 +591,8 @@ class Session:
             case End(reason):
                 self._end(reason, "")
             case _:
-                self._start_rejoin(f"leave {lk_rtc.LeaveRequest.Action.Name(leave.action)}")
+                # Also RESUME: on v1 the connection takes that for an interruption.
+                self._start_return(f"leave {lk_rtc.LeaveRequest.Action.Name(leave.action)}", None)
 
     def on_signal(self, kind: str, message: Message) -> None:
         """Take a message about the room."""

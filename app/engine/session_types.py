@@ -110,8 +110,11 @@ class SessionObserver(Protocol):
     def on_reconnecting(self) -> None:
         """Report that the connection is lost and being made again."""
 
+    def on_rejoining(self) -> None:
+        """Report that it is joined anew: what was on its way is lost, every sid will change."""
+
     def on_reconnected(self) -> None:
-        """Report that the rejoin is complete: published tracks are back."""
+        """Report that the connection is back: resumed, or joined anew with all our tracks."""
 
     def on_disconnected(self, reason: lk_models.DisconnectReason, detail: str) -> None:
         """Report the end of the session; nothing follows. Not reported after `close`."""

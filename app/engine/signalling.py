@@ -20,7 +20,6 @@ from urllib.parse import urlencode, urlsplit, urlunsplit
 
 import aiohttp
 import structlog
-from google.protobuf.message import Message
 from livekit.protocol import models as lk_models
 from livekit.protocol import rtc as lk_rtc
 
@@ -56,6 +55,14 @@ class SignalTarget:
     adaptive_stream: bool = False
     timeout_s: float = 5.0
     ssl_context: ssl.SSLContext | None = None
+
+
+@dataclass(frozen=True)
+class ResumeTicket:
+    """Which session to go on with, and why."""
+
+    participant_sid: str
+    reason: lk_models.ReconnectReason
 
 
 class _PathUnknownError(Exception):
@@ -107,7 +114,11 @@ def client_info() -> lk_models.ClientInfo:
     )
 
 
-def join_parameter(target: SignalTarget, offer: lk_rtc.SessionDescription) -> str:
+def join_parameter(
+    target: SignalTarget,
+    offer: lk_rtc.SessionDescription | None,
+    ticket: ResumeTicket | None = None,
+) -> str:
     """Return the `join_request` of v1: base64url of the wrapped, usually gzipped, request."""
     request = lk_rtc.JoinRequest(
         client_info=client_info(),
@@ -116,6 +127,10 @@ def join_parameter(target: SignalTarget, offer: lk_rtc.SessionDescription) -> st
         ),
         publisher_offer=offer,
     )
+    if ticket is not None:
+        request.reconnect = True
+        request.participant_sid = ticket.participant_sid
+        request.reconnect_reason = ticket.reason
     plain = request.SerializeToString()
     packed = gzip.compress(plain, mtime=0)
     wrapped = (
@@ -179,6 +194,14 @@ def unreachable(error: Exception) -> WorldError:
 # --- the socket ------------------------------------------------------------------------------
 
 
+async def _close_socket(ws: aiohttp.ClientWebSocketResponse) -> None:
+    """Close a socket that may be dead; its far end has a second to agree."""
+    try:
+        await ws.close()
+    except (aiohttp.ClientError, OSError) as error:
+        log.debug("old socket did not close", error=type(error).__name__)
+
+
 class SignalLink:
     """One WebSocket with its `SignalClient`; outputs other than `Send` go to `on_output`."""
 
@@ -187,7 +210,9 @@ class SignalLink:
         self._tasks = TaskOwner("signal")
         self._http: aiohttp.ClientSession | None = None
         self._socket: aiohttp.ClientWebSocketResponse | None = None
-        self._outgoing: asyncio.Queue[Message | None] = asyncio.Queue()
+        self._closing = TaskOwner("signal-closing")
+        self._outgoing: asyncio.Queue[lk_rtc.SignalRequest | None] = asyncio.Queue()
+        self._unsent: list[lk_rtc.SignalRequest] = []
         self._timer: asyncio.TimerHandle | None = None
         self._writer: asyncio.Task[None] | None = None
         self.client = SignalClient(time.monotonic())
@@ -200,8 +225,7 @@ class SignalLink:
         Raises `WorldError`. The join arrives as an output.
         """
         self._http = aiohttp.ClientSession(
-            headers={"Authorization": f"Bearer {target.token}"},
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=target.timeout_s),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=target.timeout_s)
         )
         is_v1 = True
         try:
@@ -216,10 +240,51 @@ class SignalLink:
                     Reason.REFUSED, detail="no LiveKit signalling at this address"
                 ) from error
         self.client = SignalClient(time.monotonic())
-        self._writer = spawn(self._write(self._socket), name="write", owner=self._tasks)
-        spawn(self._read(self._socket), name="read", owner=self._tasks)
-        self._schedule()
+        self._start(self._socket)
         return is_v1
+
+    def _start(self, ws: aiohttp.ClientWebSocketResponse) -> None:
+        self._writer = spawn(self._write(ws), name="write", owner=self._tasks)
+        spawn(self._read(ws), name="read", owner=self._tasks)
+        self._schedule()
+
+    async def reopen(self, target: SignalTarget, ticket: ResumeTicket) -> None:
+        """Go on over another socket (v1). Raises `WorldError`; `Resumed` comes as an output."""
+        await self._drop_socket()
+        unsent = self._take_unsent()
+        try:
+            query = {"join_request": join_parameter(target, None, ticket)}
+            self._socket = await self._upgrade(target, "/rtc/v1", query)
+        except _PathUnknownError as error:
+            raise WorldError(Reason.REFUSED, detail="no LiveKit signalling any more") from error
+        finally:
+            # Also without a socket: what has not left stays in its place for the next one.
+            self.client.resume(time.monotonic(), unsent)
+            if self._socket is None:
+                self.client.handle_closed()
+        self._start(self._socket)
+
+    def _take_unsent(self) -> list[lk_rtc.SignalRequest]:
+        unsent, self._unsent = self._unsent, []
+        while not self._outgoing.empty():
+            request = self._outgoing.get_nowait()
+            if request is not None:
+                unsent.append(request)
+        return unsent
+
+    async def _drop_socket(self) -> None:
+        """Forget the old socket without waiting for its far end."""
+        ws, self._socket = self._socket, None
+        await self._tasks.close()
+        self._tasks = TaskOwner("signal")
+        if ws is not None:
+            spawn(_close_socket(ws), name="close", owner=self._closing)
+
+    def drop(self) -> None:
+        """Lose the connection on purpose, as if the network had."""
+        if self._socket is not None:
+            spawn(_close_socket(self._socket), name="drop", owner=self._closing)
+        self.perform(self.client.handle_closed())
 
     async def _upgrade(
         self, target: SignalTarget, path: str, query: dict[str, str]
@@ -230,6 +295,7 @@ class SignalLink:
             async with asyncio.timeout(target.timeout_s):
                 return await self._http.ws_connect(
                     url,
+                    headers={"Authorization": f"Bearer {target.token}"},
                     max_msg_size=MAX_FRAME_BYTES,
                     ssl=target.ssl_context or True,
                     timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_TIMEOUT_S),
@@ -253,7 +319,9 @@ class SignalLink:
             async with (
                 asyncio.timeout(VALIDATE_TIMEOUT_S),
                 self._http.get(
-                    f"{url}?{urlencode(query)}", ssl=target.ssl_context or True
+                    f"{url}?{urlencode(query)}",
+                    headers={"Authorization": f"Bearer {target.token}"},
+                    ssl=target.ssl_context or True,
                 ) as response,
             ):
                 body = await response.content.read(MAX_BODY_BYTES)
@@ -308,6 +376,7 @@ class SignalLink:
                 await ws.send_bytes(request.SerializeToString())
             except (aiohttp.ClientError, OSError):
                 # The reader sees the end too, and reports it.
+                self._unsent.append(request)
                 return
 
     async def close(self) -> None:
@@ -325,6 +394,7 @@ class SignalLink:
         if self._socket is not None:
             await self._socket.close()
             self._socket = None
+        await self._closing.close()
         if self._http is not None:
             await self._http.close()
             self._http = None

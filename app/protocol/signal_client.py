@@ -1,14 +1,17 @@
 """The client's side of signalling as a state machine: what a frame means, what to send, when.
 
-One object per WebSocket. CONNECTING until the first message, which has to be `join` (a `leave`
-there is a refusal); JOINED until `leave`, silence or the socket's end; then CLOSED. Requests
-made while CONNECTING wait and go out after the join, in order. Messages that need no decision
-here come back as `Received`.
+One object per session. CONNECTING until the first message, which has to be `join` (a `leave`
+there is a refusal); JOINED until `leave`, silence or the socket's end. Then the session is AWAY
+(CLOSED after a `leave` that wants no resume): `resume` begins another socket, RESUMING until its
+first message, `reconnect`, and HOLDING until `release`. Requests made in between wait and go out
+in order, after the join or the release; those that a resume itself consists of do not wait.
+Messages that need no decision here come back as `Received`.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, StrEnum
 
@@ -47,6 +50,13 @@ class Joined:
     """The server's welcome."""
 
     join: lk_rtc.JoinResponse
+
+
+@dataclass(frozen=True)
+class Resumed:
+    """The server goes on with the session; `release` is due once media has its way."""
+
+    reconnect: lk_rtc.ReconnectResponse
 
 
 @dataclass(frozen=True)
@@ -107,6 +117,7 @@ class Received:
 Output = (
     Send
     | Joined
+    | Resumed
     | Left
     | Lost
     | TokenRefreshed
@@ -121,6 +132,15 @@ class _State(Enum):
     CONNECTING = 1
     JOINED = 2
     CLOSED = 3
+    AWAY = 4
+    RESUMING = 5
+    HOLDING = 6
+
+
+_LIVE = frozenset({_State.JOINED, _State.HOLDING})
+# What a resume consists of; everything else waits until it is complete.
+_URGENT = frozenset({"offer", "answer", "trickle", "sync_state", "simulate", "leave"})
+_ONE_SOCKET = frozenset({"ping", "ping_req"})
 
 
 def parse_response(frame: bytes) -> lk_rtc.SignalResponse:
@@ -155,28 +175,42 @@ class SignalClient:
         return self._state is _State.JOINED
 
     @property
+    def is_live(self) -> bool:
+        """Whether the server hears us: joined, or resumed and about to be released."""
+        return self._state in _LIVE
+
+    @property
     def deadline_s(self) -> float | None:
         """When to call `handle_deadline`; None when closed."""
         if self._state is _State.CLOSED:
             return None
         if self._state is _State.CONNECTING:
             return self._welcome_due_s
-        return min(
-            self._ping_due_s,
-            self._heard_s + self._ping_timeout_s,
-            *self._publishing.values(),
-            *self._asked.values(),
-        )
+        due_s = [*self._publishing.values(), *self._asked.values()]
+        if self._state is _State.RESUMING:
+            due_s.append(self._welcome_due_s)
+        elif self._state in _LIVE:
+            due_s += [self._ping_due_s, self._heard_s + self._ping_timeout_s]
+        return min(due_s, default=None)
 
     # --- requests ----------------------------------------------------------------------------
 
     def send(self, request: lk_rtc.SignalRequest) -> list[Output]:
-        """Send a request, or keep it until the join."""
-        if self._state is _State.JOINED:
+        """Send a request, or keep it until the join or the end of a resume."""
+        kind = request.WhichOneof("message")
+        if self._state is _State.JOINED or (self._state is _State.HOLDING and kind in _URGENT):
             return [Send(request)]
-        if self._state is _State.CONNECTING and len(self._queue) < MAX_QUEUED_REQUESTS:
-            self._queue.append(request)
+        if self._state is not _State.CLOSED:
+            self._wait_with(request)
         return []
+
+    def _wait_with(self, request: lk_rtc.SignalRequest) -> None:
+        # What is urgent is made anew by the resume: an old offer is of no use then.
+        is_outdated = self._state in (_State.AWAY, _State.RESUMING) and (
+            request.WhichOneof("message") in _URGENT | _ONE_SOCKET
+        )
+        if not is_outdated and len(self._queue) < MAX_QUEUED_REQUESTS:
+            self._queue.append(request)
 
     def add_track(self, request: lk_rtc.AddTrackRequest, now_s: float) -> list[Output]:
         """Announce a track; `TrackPublished` or `RequestFailed` with its cid follows."""
@@ -195,7 +229,7 @@ class SignalClient:
 
     def leave(self) -> list[Output]:
         """Say goodbye and close."""
-        was_joined = self._state is _State.JOINED
+        was_joined = self.is_live
         self._state = _State.CLOSED
         if not was_joined:
             return []
@@ -205,11 +239,32 @@ class SignalClient:
         )
         return [Send(lk_rtc.SignalRequest(leave=leave))]
 
+    # --- resuming ----------------------------------------------------------------------------
+
+    def resume(self, now_s: float, unsent: Sequence[lk_rtc.SignalRequest] = ()) -> None:
+        """Begin with another socket; `unsent` is what the old one did not take."""
+        if self._state is _State.CLOSED:
+            return
+        self._state = _State.RESUMING
+        self._welcome_due_s = now_s + FIRST_MESSAGE_TIMEOUT_S
+        self._heard_s = now_s
+        waiting, self._queue = self._queue, deque()
+        for request in (*unsent, *waiting):
+            self._wait_with(request)
+
+    def release(self) -> list[Output]:
+        """Send what has waited: the resume is complete."""
+        if self._state is not _State.HOLDING:
+            return []
+        self._state = _State.JOINED
+        queued, self._queue = list(self._queue), deque()
+        return [Send(request) for request in queued]
+
     # --- inputs ------------------------------------------------------------------------------
 
     def handle_message(self, response: lk_rtc.SignalResponse, now_s: float) -> list[Output]:
         """Take one message of the server. Unknown variants are skipped."""
-        if self._state is _State.CLOSED:
+        if self._state in (_State.CLOSED, _State.AWAY):
             return []
         self._heard_s = now_s
         kind = response.WhichOneof("message")
@@ -217,6 +272,8 @@ class SignalClient:
             return []
         if self._state is _State.CONNECTING:
             return self._first(kind, response, now_s)
+        if self._state is _State.RESUMING:
+            return self._first_again(kind, response, now_s)
         return self._later(kind, response, now_s)
 
     def _first(self, kind: str, response: lk_rtc.SignalResponse, now_s: float) -> list[Output]:
@@ -235,10 +292,25 @@ class SignalClient:
         queued, self._queue = list(self._queue), deque()
         return [Joined(join), *(Send(request) for request in queued)]
 
+    def _first_again(
+        self, kind: str, response: lk_rtc.SignalResponse, now_s: float
+    ) -> list[Output]:
+        if kind == "leave":
+            return self._left(response.leave)
+        if kind != "reconnect":
+            raise ProtocolError("first message is neither reconnect nor leave")
+        self._state = _State.HOLDING
+        self._ping_due_s = now_s
+        return [Resumed(response.reconnect)]
+
+    def _left(self, leave: lk_rtc.LeaveRequest) -> list[Output]:
+        resumes = leave.action == lk_rtc.LeaveRequest.RESUME
+        self._state = _State.AWAY if resumes else _State.CLOSED
+        return [Left(leave)]
+
     def _later(self, kind: str, response: lk_rtc.SignalResponse, now_s: float) -> list[Output]:
         if kind == "leave":
-            self._state = _State.CLOSED
-            return [Left(response.leave)]
+            return self._left(response.leave)
         if kind == "pong_resp":
             sent_ms = response.pong_resp.last_ping_timestamp
             self.round_trip_s = max(0.0, now_s - sent_ms / 1000.0) if sent_ms else 0.0
@@ -276,8 +348,11 @@ class SignalClient:
                 return []
             self._state = _State.CLOSED
             return [Lost(LossCause.NO_WELCOME)]
-        if now_s >= self._heard_s + self._ping_timeout_s:
-            self._state = _State.CLOSED
+        if self._state is _State.RESUMING and now_s >= self._welcome_due_s:
+            self._state = _State.AWAY
+            return [Lost(LossCause.NO_WELCOME)]
+        if self.is_live and now_s >= self._heard_s + self._ping_timeout_s:
+            self._state = _State.AWAY
             return [Lost(LossCause.SILENT)]
         outputs: list[Output] = []
         for cid in [cid for cid, due_s in self._publishing.items() if now_s >= due_s]:
@@ -286,7 +361,7 @@ class SignalClient:
         for number in [number for number, due_s in self._asked.items() if now_s >= due_s]:
             del self._asked[number]
             outputs.append(Responded(number, None, "the server did not answer"))
-        if now_s >= self._ping_due_s:
+        if self.is_live and now_s >= self._ping_due_s:
             self._ping_due_s = now_s + self._ping_interval_s
             ping = lk_rtc.Ping(timestamp=int(now_s * 1000), rtt=int(self.round_trip_s * 1000))
             outputs.append(Send(lk_rtc.SignalRequest(ping_req=ping)))
@@ -294,7 +369,7 @@ class SignalClient:
 
     def handle_closed(self) -> list[Output]:
         """Take the socket's end."""
-        if self._state is _State.CLOSED:
+        if self._state in (_State.CLOSED, _State.AWAY):
             return []
-        self._state = _State.CLOSED
+        self._state = _State.CLOSED if self._state is _State.CONNECTING else _State.AWAY
         return [Lost(LossCause.CLOSED)]

@@ -52,6 +52,12 @@ class ClientTransportObserver(Protocol):
     def on_transport_connected(self) -> None:
         """Media may flow."""
 
+    def on_transport_interrupted(self) -> None:
+        """Nothing comes from the peer any more; an ICE restart may find another way."""
+
+    def on_transport_restored(self) -> None:
+        """A restart has found its way."""
+
     def on_transport_failed(self, reason: str) -> None:
         """The transport is of no more use. Said once, and not after `close`."""
 
@@ -83,7 +89,7 @@ class ClientTransport:
         self._ice = IceAgent(
             is_controlling=is_offerer,
             on_selected=self._on_selected,
-            on_lost=lambda: self._fail("consent lost"),
+            on_lost=self._on_consent_lost,
             on_packet=self._on_packet,
         )
         self._dtls: DtlsEndpoint | None = None
@@ -95,6 +101,7 @@ class ClientTransport:
         self._sctp: tuple[int, int] | None = None
         self._early_candidates: list[str] = []
         self._is_over = False
+        self._is_shaking_hands = False
         self.is_connected = False
         self.on_rtp: Callable[[bytes], None] | None = None
         self.on_rtcp: Callable[[bytes], None] | None = None
@@ -134,8 +141,12 @@ class ClientTransport:
         return self._stats
 
     def restart_ice(self) -> None:
-        """Make new credentials; the caller offers them."""
+        """Make new credentials; the caller offers them, and the peer answers with new ones."""
+        if self._is_over:
+            return
         self._ice.restart()
+        self._remote_ufrag = ""
+        self._early_candidates = []
 
     # --- the peer's side ---------------------------------------------------------------------
 
@@ -196,8 +207,19 @@ class ClientTransport:
     # --- coming up and going down ------------------------------------------------------------
 
     def _on_selected(self) -> None:
-        if not self.is_connected and not self._is_over:
+        if self._is_over:
+            return
+        if self.is_connected:
+            self._observer.on_transport_restored()
+        elif not self._is_shaking_hands:
+            self._is_shaking_hands = True
             spawn(self._shake_hands(), name="dtls", owner=self._tasks)
+
+    def _on_consent_lost(self) -> None:
+        if not self.is_connected:
+            self._fail("consent lost")
+        elif not self._is_over:
+            self._observer.on_transport_interrupted()
 
     async def _shake_hands(self) -> None:
         dtls = self._dtls
@@ -298,6 +320,10 @@ class ClientTransport:
         if self._data is None:
             raise ConnectionError("no data channels yet")
         self._data.send(label, data)
+
+    def channel_ids(self) -> dict[str, int]:
+        """Return the stream ids of our open channels, by label."""
+        return {} if self._data is None else self._data.channel_ids()
 
     async def drain(self, label: str, below_bytes: int) -> None:
         """Wait until at most that many bytes are buffered, or the channel has closed."""

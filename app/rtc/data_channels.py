@@ -107,6 +107,14 @@ class DataChannels:
         channel = self._channels.get(label)
         return channel is not None and channel.readyState == "open"
 
+    def channel_ids(self) -> dict[str, int]:
+        """Return the stream ids of the open channels, by label."""
+        return {
+            label: channel.id
+            for label, channel in self._channels.items()
+            if channel.readyState == "open" and channel.id is not None
+        }
+
     def buffered_amount(self, label: str) -> int:
         """Return the bytes that wait for the network on this channel."""
         channel = self._channels.get(label)

@@ -92,6 +92,8 @@ class IceAgent:
         self._receiving: list[asyncio.Task[None]] = []
         self._checklist = self._new_checklist()
         self._timer: asyncio.TimerHandle | None = None
+        self._is_restarting = False
+        self._server_addresses: tuple[str, ...] = ()
         self._way: tuple[socket.socket, Address] | None = None
         self.state: State = "new"
         self.candidates: tuple[str, ...] = ()
@@ -116,8 +118,18 @@ class IceAgent:
 
     def open(self, server_addresses: Sequence[str]) -> None:
         """Bind one socket per local address; WorldError NO_ROUTE when there is none."""
+        self._server_addresses = tuple(server_addresses)
+        self._bind()
+        if not self._sockets:
+            raise WorldError(Reason.NO_ROUTE, retry=True, detail="no network interface")
+        self._describe_locals()
+
+    def _bind(self) -> None:
+        """Bind a socket to every address that has none."""
         loop = asyncio.get_running_loop()
-        for address in local_addresses(server_addresses):
+        for address in local_addresses(self._server_addresses):
+            if address in self._addresses or len(self._sockets) >= 2 * MAX_LOCAL_ADDRESSES:
+                continue
             sock = _bound_socket(address)
             if sock is None:
                 continue
@@ -130,9 +142,6 @@ class IceAgent:
                 # Windows' default loop has no readers; there each packet costs a task switch.
                 task = spawn(self._receive(index, sock), name="receive", owner=self._tasks)
                 self._receiving.append(task)
-        if not self._sockets:
-            raise WorldError(Reason.NO_ROUTE, retry=True, detail="no network interface")
-        self._describe_locals()
 
     def _new_checklist(self) -> IceChecklist:
         return IceChecklist(
@@ -151,7 +160,12 @@ class IceAgent:
         self.candidates = tuple(lines)
 
     def restart(self) -> None:
-        """Begin a new generation; media keeps its way until the new one has been selected."""
+        """Begin a new generation; media keeps its way until the new one has been selected.
+
+        Networks may have come since the last one, so their addresses are candidates as well.
+        """
+        self._bind()
+        self._is_restarting = True
         self._checklist = self._new_checklist()
         self._describe_locals()
         self._schedule()
@@ -258,8 +272,8 @@ class IceAgent:
                         self.send_errors += 1
                 case Selected(local, remote):
                     self._way = (self._sockets[local], remote)
-                    was_new = self.state != "connected"
-                    self.state = "connected"
+                    was_new = self.state != "connected" or self._is_restarting
+                    self.state, self._is_restarting = "connected", False
                     if was_new:
                         self._on_selected()
                 case ConsentLost():

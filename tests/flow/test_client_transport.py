@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator, Iterable
 import pytest
 
 from app.protocol.rtp.header import RtpPacket, build_rtp
+from app.rtc import ice_checklist
 from app.rtc.client_transport import CLOSED_BY_PEER, LIVEKIT_CHANNELS, ClientTransport
-from app.rtc.ice_agent import local_addresses
+from app.rtc.ice_agent import IceAgent, local_addresses
 from app.rtc.rtcp import build_pli
 from tests.support.session_room import eventually
 
@@ -18,6 +19,8 @@ class End:
 
     def __init__(self, name: str, *, is_offerer: bool) -> None:
         self.connected = 0
+        self.restored = 0
+        self.interrupted = 0
         self.failures: list[str] = []
         self.open: list[str] = []
         self.data: list[tuple[str, bytes]] = []
@@ -34,6 +37,12 @@ class End:
 
     def on_transport_connected(self) -> None:
         self.connected += 1
+
+    def on_transport_interrupted(self) -> None:
+        self.interrupted += 1
+
+    def on_transport_restored(self) -> None:
+        self.restored += 1
 
     def on_transport_failed(self, reason: str) -> None:
         self.failures.append(reason)
@@ -156,6 +165,28 @@ async def test_an_ice_restart_leaves_media_running(ends: tuple[End, End]) -> Non
     await eventually(lambda: len(answerer.rtp) == 30)
     checklists = [end.transport._ice._checklist for end in ends]
     await eventually(lambda: all(checklist._selected for checklist in checklists))
+    assert (offerer.connected, offerer.failures, answerer.failures) == (1, [], [])
+    assert (offerer.restored, answerer.restored) == (1, 1)
+    assert offerer.interrupted == answerer.interrupted == 0
+
+
+async def test_a_peer_that_falls_silent_is_an_interruption_and_a_restart_ends_it(
+    ends: tuple[End, End], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ice_checklist, "CONSENT_INTERVAL_S", 0.1)
+    monkeypatch.setattr(ice_checklist, "CONSENT_TIMEOUT_S", 0.5)
+    offerer, answerer = ends
+    await connect(offerer, answerer)
+    with monkeypatch.context() as deaf:
+        deaf.setattr(IceAgent, "_handle_stun", lambda *_: None)
+        await eventually(lambda: offerer.interrupted and answerer.interrupted)
+    offerer.transport.restart_ice()
+    answerer.transport.restart_ice()
+    answerer.learn(offerer)
+    offerer.learn(answerer)
+    await eventually(lambda: offerer.restored and answerer.restored)
+    offerer.transport.send_data("_reliable", b"still the same association")
+    await eventually(lambda: answerer.data)
     assert (offerer.connected, offerer.failures, answerer.failures) == (1, [], [])
 
 

@@ -11,6 +11,7 @@ from livekit.protocol import models as lk_models
 from livekit.protocol import rtc as lk_rtc
 
 from app.engine.session import Session, SessionOptions
+from app.protocol import reconnect
 from app.protocol.rtp.encoded import EncodedVideoFrame
 from app.runtime.errors import Reason, WorldError
 from app.runtime.tasks import TaskOwner
@@ -320,6 +321,12 @@ async def test_a_lost_signal_connection_is_made_again_with_the_newest_token(
         await eventually(lambda: witness.count("on_reconnecting") == 1)
         await eventually(lambda: relay.accepted >= 3)
         assert not ada.is_connected
+        # The session is gone when signalling comes back.
+        room = server.rooms.find("room")
+        assert room is not None
+        gone = room.by_identity("ada")
+        assert gone is not None
+        room.participant_left(gone, lk_models.DisconnectReason.CONNECTION_TIMEOUT)
         relay.refuses = False
         ada.retry_now()
 
@@ -331,8 +338,9 @@ async def test_a_lost_signal_connection_is_made_again_with_the_newest_token(
 
 
 async def test_data_sent_while_the_connection_is_away_arrives_when_it_is_back(
-    server: SfuService,
+    server: SfuService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(reconnect, "RESUME_PATIENCE_S", 0.0)
     async with (
         TcpRelay(server.port) as relay,
         joined(relay.url, "ada") as (ada, witness),
@@ -340,7 +348,7 @@ async def test_data_sent_while_the_connection_is_away_arrives_when_it_is_back(
     ):
         relay.refuses = True
         relay.cut()
-        await eventually(lambda: witness.count("on_reconnecting") == 1)
+        await eventually(lambda: witness.count("on_rejoining") == 1)
         packet = lk_models.DataPacket(user=lk_models.UserPacket(payload=b"patience"))
         sending = asyncio.get_running_loop().create_task(ada.send_data(packet, reliable=True))
         await asyncio.sleep(0.05)

@@ -4,7 +4,17 @@ import pytest
 from livekit.protocol import models as lk_models
 from livekit.protocol import rtc as lk_rtc
 
-from app.protocol.reconnect import LONGEST_WAIT_S, End, Rejoin, RejoinLadder, after_leave
+from app.protocol.reconnect import (
+    LONGEST_WAIT_S,
+    RESUME_PATIENCE_S,
+    Attempt,
+    End,
+    Rejoin,
+    RejoinLadder,
+    Resume,
+    ReturnLadder,
+    after_leave,
+)
 
 
 def test_the_first_attempt_is_immediate_and_the_waits_grow_to_a_limit() -> None:
@@ -50,6 +60,35 @@ def test_a_leave_that_disconnects_ends_the_stay_with_its_reason() -> None:
 
 
 def test_leaves_that_allow_a_return_lead_to_a_fresh_join() -> None:
-    for action in (lk_rtc.LeaveRequest.RECONNECT, lk_rtc.LeaveRequest.RESUME):
-        assert after_leave(lk_rtc.LeaveRequest(action=action)) == Rejoin()
+    assert after_leave(lk_rtc.LeaveRequest(action=lk_rtc.LeaveRequest.RECONNECT)) == Rejoin()
     assert after_leave(lk_rtc.LeaveRequest(can_reconnect=True)) == Rejoin()
+
+
+def test_a_leave_that_wants_a_resume_keeps_the_session() -> None:
+    assert after_leave(lk_rtc.LeaveRequest(action=lk_rtc.LeaveRequest.RESUME)) == Resume()
+
+
+def test_an_unreachable_server_is_asked_to_resume_until_it_has_lost_patience() -> None:
+    ladder = ReturnLadder(may_resume=True, now_s=100.0)
+    assert ladder.next_attempt(1.0, 100.0) == Attempt(0.0, resumes=True)
+    assert ladder.next_attempt(1.0, 100.1) == Attempt(0.3, resumes=True)
+    late_s = 100.0 + RESUME_PATIENCE_S
+    assert ladder.next_attempt(1.0, late_s - 0.1) == Attempt(0.6, resumes=True)
+    assert ladder.next_attempt(1.0, late_s) == Attempt(1.2, resumes=False)
+
+
+def test_a_refused_resume_becomes_a_fresh_join_at_once() -> None:
+    ladder = ReturnLadder(may_resume=True, now_s=0.0)
+    ladder.next_attempt(1.0, 0.0)
+    ladder.give_up_resuming()
+    assert ladder.next_attempt(1.0, 0.1) == Attempt(0.0, resumes=False)
+    ladder.give_up_resuming()
+    assert ladder.next_attempt(1.0, 0.2) == Attempt(0.6, resumes=False)
+
+
+def test_what_cannot_be_resumed_is_joined_anew_and_the_attempts_come_to_an_end() -> None:
+    ladder = ReturnLadder(2, may_resume=False, now_s=0.0)
+    assert ladder.next_attempt(0.0, 0.0) == Attempt(0.0, resumes=False)
+    assert ladder.next_attempt(1.0, 0.0) == Attempt(0.3, resumes=False)
+    assert ladder.next_attempt(1.0, 0.0) is None
+    assert ladder.made == 2

@@ -16,6 +16,7 @@ from app.protocol.signal_client import (
     Received,
     RequestFailed,
     Responded,
+    Resumed,
     Send,
     SignalClient,
     TokenRefreshed,
@@ -233,3 +234,108 @@ def test_any_frame_is_a_message_or_a_protocol_error(frame: bytes) -> None:
         return
     client = joined_client()
     client.handle_message(response, 1.0)
+
+
+RECONNECT = lk_rtc.SignalResponse(reconnect=lk_rtc.ReconnectResponse(last_message_seq=7))
+OFFER = lk_rtc.SignalRequest(offer=lk_rtc.SessionDescription(type="offer"))
+
+
+def test_requests_wait_for_the_end_of_a_resume_except_those_that_it_consists_of() -> None:
+    client = joined_client()
+    assert client.handle_closed() == [Lost(LossCause.CLOSED)]
+    assert client.send(mute("TR_1")) == []
+    assert client.send(OFFER) == []
+    client.resume(1.0, [mute("TR_0"), OFFER])
+    assert client.send(mute("TR_2")) == []
+
+    assert client.handle_message(RECONNECT, 1.1) == [Resumed(RECONNECT.reconnect)]
+    assert client.is_live
+    assert not client.is_joined
+    assert client.send(OFFER) == [Send(OFFER)]
+    assert client.send(mute("TR_3")) == []
+    assert client.release() == [Send(mute(f"TR_{number}")) for number in range(4)]
+    assert client.is_joined
+    assert client.release() == []
+
+
+def test_a_resume_without_an_answer_may_be_tried_again() -> None:
+    client = joined_client()
+    client.handle_closed()
+    client.resume(1.0)
+    assert client.deadline_s == 6.0
+    assert client.handle_deadline(6.0) == [Lost(LossCause.NO_WELCOME)]
+    assert client.handle_message(RECONNECT, 6.1) == []
+    client.resume(7.0)
+    assert client.handle_message(RECONNECT, 7.1) == [Resumed(RECONNECT.reconnect)]
+
+
+def test_a_leave_in_place_of_the_reconnect_refuses_the_resume() -> None:
+    client = joined_client()
+    client.handle_closed()
+    client.resume(1.0)
+    leave = lk_rtc.LeaveRequest(action=lk_rtc.LeaveRequest.RECONNECT)
+    assert client.handle_message(lk_rtc.SignalResponse(leave=leave), 1.1) == [Left(leave)]
+    client.resume(2.0)
+    assert client.handle_message(RECONNECT, 2.1) == []
+
+
+def test_anything_else_in_place_of_the_reconnect_is_a_broken_server() -> None:
+    client = joined_client()
+    client.handle_closed()
+    client.resume(1.0)
+    with pytest.raises(ProtocolError):
+        client.handle_message(join(), 1.1)
+
+
+def test_after_a_leave_that_wants_a_resume_the_session_goes_on() -> None:
+    client = joined_client()
+    leave = lk_rtc.LeaveRequest(action=lk_rtc.LeaveRequest.RESUME)
+    assert client.handle_message(lk_rtc.SignalResponse(leave=leave), 1.0) == [Left(leave)]
+    assert client.send(mute("TR_1")) == []
+    client.resume(1.0)
+    client.handle_message(RECONNECT, 1.1)
+    assert client.release() == [Send(mute("TR_1"))]
+
+
+def test_a_track_announced_before_the_loss_is_answered_after_the_resume_or_times_out() -> None:
+    client = joined_client()
+    client.add_track(lk_rtc.AddTrackRequest(cid="a"), 0.0)
+    client.add_track(lk_rtc.AddTrackRequest(cid="b"), 0.0)
+    client.handle_closed()
+    client.resume(1.0)
+    client.handle_message(RECONNECT, 1.1)
+    track = lk_models.TrackInfo(sid="TR_1")
+    published = lk_rtc.SignalResponse(
+        track_published=lk_rtc.TrackPublishedResponse(cid="a", track=track)
+    )
+    assert client.handle_message(published, 1.2) == [TrackPublished("a", track)]
+    assert client.handle_message(published, 1.2) == [TrackPublished("a", track)]
+    failed = [o for o in client.handle_deadline(10.0) if isinstance(o, RequestFailed)]
+    assert [output.cid for output in failed] == ["b"]
+
+
+def test_a_recorded_resume_is_understood() -> None:
+    records = read_vector("python_v1_resume.jsonl")
+    down = [r for r in records if r.kind == "signal" and r.direction == "server>client"]
+    client = SignalClient(0.0)
+    outputs = []
+    for record in down:
+        if record.type == "reconnect":
+            assert client.handle_closed() == [Lost(LossCause.CLOSED)]
+            client.resume(record.t_ms / 1000)
+        outputs += client.handle_message(parse_response(record.raw), record.t_ms / 1000)
+    assert [type(o) for o in outputs if isinstance(o, Joined | Resumed)] == [Joined, Resumed]
+    resumed = next(index for index, o in enumerate(outputs) if isinstance(o, Resumed))
+    kinds = [o.kind for o in outputs[resumed:] if isinstance(o, Received)]
+    assert kinds[:3] == ["update", "room_update", "answer"]
+    assert isinstance(outputs[resumed + 3], TokenRefreshed)
+
+
+def test_too_many_requests_while_away_are_dropped_not_kept() -> None:
+    client = joined_client()
+    client.handle_closed()
+    for number in range(MAX_QUEUED_REQUESTS + 5):
+        client.send(mute(f"TR_{number}"))
+    client.resume(1.0)
+    client.handle_message(RECONNECT, 1.1)
+    assert len(client.release()) == MAX_QUEUED_REQUESTS
