@@ -237,7 +237,7 @@ class SignalSocket:
         join: rtc.JoinRequest,
     ) -> None:
         """Go on with a session that lost its socket, or send its client round for a new one."""
-        room = self._rooms.find(claims.video.room)
+        room = self._rooms.find_session(claims.video.room, claims.identity, join.participant_sid)
         participant = room.resume(claims, join, connection) if room is not None else None
         if participant is None:
             connection.send(

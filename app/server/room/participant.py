@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 
 import structlog
@@ -77,6 +78,8 @@ class Participant(TransportObserver):
         self._loop = asyncio.get_running_loop()
         self.signal = SignalChannel(sink, self._loop.time)
         self.resume_faults = SimulatedResumes()
+        # Where it was moved from: a client that missed the move still has that room's token.
+        self.former_rooms: deque[str] = deque(maxlen=8)
         self.sid = fresh_id("PA_")
         self.identity = claims.identity
         self.client_info = request.client_info

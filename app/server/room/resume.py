@@ -7,8 +7,6 @@ waits for. The client answers with `sync_state` and an offer that restarts ICE.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from livekit.protocol import models, rtc
 
 from app.protocol.signal_server import server_info
@@ -32,12 +30,12 @@ def resume(
     participant: Participant,
     sink: SignalSink,
     *,
-    people: Mapping[str, Participant],
+    visible: list[models.ParticipantInfo],
     room: models.Room,
     node_id: str,
     fault: ResumeFault = ResumeFault.NONE,
 ) -> None:
-    """Go on over `sink`; `people` are those in the room, by sid."""
+    """Go on over `sink`; `visible` is everybody whom the others in the room see."""
     if fault is ResumeFault.CUT_AT_ONCE:
         sink.close()
         return
@@ -51,14 +49,11 @@ def resume(
             )
         )
     )
-    departed = participant.signal.departed({person.identity for person in people.values()})
+    departed = participant.signal.departed({info.identity for info in visible})
     if departed:
         _send_update(participant, departed)
-    visible = [
-        person.snapshot()
-        for person in people.values()
-        if person is participant or not person.claims.video.hidden
-    ]
+    if participant.is_hidden:
+        visible = [*visible, participant.snapshot()]
     _send_update(participant, visible)
     participant.send(rtc.SignalResponse(room_update=rtc.RoomUpdate(room=room)))
     participant.send_token()

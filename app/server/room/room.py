@@ -211,7 +211,7 @@ class Room:
         resume(
             participant,
             sink,
-            people=self.participants,
+            visible=self._visible(),
             room=self.snapshot(),
             node_id=self._services.node_id,
             fault=participant.resume_faults.take(self._loop.time()),
@@ -488,6 +488,7 @@ class Room:
         for publication in participant.publisher.publications.values():
             for other in self.participants.values():
                 other.subscriber.forget(publication.sid)
+        participant.former_rooms.append(self.name)
         departed = participant.snapshot()
         self.data_tracks.leave(participant)
         for publication_info in departed.tracks:

@@ -43,6 +43,17 @@ class Rooms:
         """Return a live room."""
         return self._rooms.get(name)
 
+    def find_session(self, name: str, identity: str, sid: str) -> Room | None:
+        """Return the room in which a session of the room `name` goes on: it may have been moved."""
+        room = self._rooms.get(name)
+        if room is not None and room.by_identity(identity) is not None:
+            return room
+        for other in self._rooms.values():
+            moved = other.participants.get(sid)
+            if moved is not None and moved.identity == identity and name in moved.former_rooms:
+                return other
+        return None
+
     def get_or_create(self, name: str, configuration: RoomConfiguration = _NOTHING_SAID) -> Room:
         """Return the room of this name, made as the configuration says when it is missing."""
         room = self._rooms.get(name)
