@@ -227,9 +227,43 @@ class EngineClient:
 
     # -- chat and files ---------------------------------------------------------------------
 
-    async def send_chat(self, text: str) -> str:
-        """Send a line to everybody; returns its id. One's own `ChatReceived` follows at once."""
-        return await self.call(lambda desk: desk.send_chat(text))
+    async def send_chat(
+        self,
+        text: str,
+        *,
+        to: tuple[str, ...] = (),
+        reply_to: str = "",
+        files: tuple[Path, ...] = (),
+    ) -> str:
+        """Send a line to everybody, or privately to `to`; returns its id.
+
+        `reply_to` is the id of the line it answers, `files` are pictures that go with it. One's
+        own `ChatReceived` follows at once, later ones tell how it fares. Raises TOO_LARGE,
+        FILE_GONE.
+        """
+        return await self.call(
+            lambda desk: desk.send_chat(text, to=to, reply_to=reply_to, files=files)
+        )
+
+    async def retry_chat(self, line_id: str) -> None:
+        """Send a line that failed again, under the same id."""
+        await self.call(lambda desk: desk.retry_chat(line_id))
+
+    async def edit_chat(self, line_id: str, text: str) -> None:
+        """Change a line of one's own; DENIED, REFUSED (empty), TOO_LARGE, PEER_GONE."""
+        await self.call(lambda desk: desk.edit_chat(line_id, text))
+
+    async def delete_chat(self, author: str, line_id: str) -> None:
+        """Delete one's own line, or as a host anybody's; DENIED, PEER_GONE."""
+        await self.call(lambda desk: desk.delete_chat(author, line_id))
+
+    async def react_to_chat(self, author: str, line_id: str, glyph: str, on: bool) -> None:
+        """Answer a line with one of `chat.GLYPHS`, or take that back; PEER_GONE."""
+        await self.call(lambda desk: desk.react_to_chat(author, line_id, glyph, on))
+
+    async def set_typing(self, is_typing: bool, to: tuple[str, ...] = ()) -> None:
+        """Tell that one writes to `to` (empty: everybody), or stopped; may be called per key."""
+        await self.call(lambda desk: desk.set_typing(is_typing, to))
 
     async def send_file(self, path: Path, to: tuple[str, ...] = ()) -> str:
         """Start to send a file or a folder (one drop) to `to` (identities) or everybody.

@@ -109,6 +109,7 @@ class Desk:
             pictures=self.pictures,
             folder=lambda: self._settings.downloads,
             on_ended=self._on_ended,
+            typing_wished=lambda: self._settings.typing_notices,
         )
         try:
             await meeting.join(url, token, host_name=host_name)
@@ -223,9 +224,32 @@ class Desk:
 
     # -- chat and files ---------------------------------------------------------------------
 
-    async def send_chat(self, text: str) -> str:
+    async def send_chat(
+        self, text: str, *, to: tuple[str, ...], reply_to: str, files: tuple[Path, ...]
+    ) -> str:
         """Send a line."""
-        return await self._here.send_chat(text)
+        return await self._here.chat.send(text, to=to, reply_to=reply_to, files=files)
+
+    async def retry_chat(self, line_id: str) -> None:
+        """Send a failed line again."""
+        await self._here.chat.retry(line_id)
+
+    async def edit_chat(self, line_id: str, text: str) -> None:
+        """Change a line of one's own."""
+        await self._here.chat.edit(line_id, text)
+
+    async def delete_chat(self, author: str, line_id: str) -> None:
+        """Delete a line."""
+        await self._here.chat.delete(author, line_id)
+
+    async def react_to_chat(self, author: str, line_id: str, glyph: str, on: bool) -> None:
+        """Answer a line with a glyph."""
+        await self._here.chat.react(author, line_id, glyph, on)
+
+    async def set_typing(self, is_typing: bool, to: tuple[str, ...]) -> None:
+        """Tell that one writes; without a meeting nothing happens."""
+        if self._meeting is not None:
+            await self._meeting.chat.set_typing(is_typing, to)
 
     async def send_file(self, path: Path, to: tuple[str, ...]) -> str:
         """Send a file."""

@@ -66,6 +66,27 @@ class TransferState(StrEnum):
         return self not in (TransferState.OFFERED, TransferState.RUNNING, TransferState.PAUSED)
 
 
+class ChatState(StrEnum):
+    """Where a line of one's own stands; a line of somebody else's is always SENT."""
+
+    SENDING = "sending"
+    SENT = "sent"
+    FAILED = "failed"
+
+
+class AttachmentState(StrEnum):
+    """What there is of an attachment: COMING and HERE are pictures kept for the chat.
+
+    FILE went to the transfers, MISSED was sent before one came, FAILED broke off.
+    """
+
+    COMING = "coming"
+    HERE = "here"
+    FILE = "file"
+    MISSED = "missed"
+    FAILED = "failed"
+
+
 class JoinStage(StrEnum):
     """The three lines of the connecting page, in order."""
 
@@ -221,8 +242,43 @@ class SpeakersChanged(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class ChatQuote:
+    """The line that another one answers, shortened."""
+
+    id: str
+    identity: str
+    name: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChatAttachment:
+    """A picture or a file that came with a line; `path` is set once a picture is here."""
+
+    id: str
+    name: str
+    size_bytes: int
+    state: AttachmentState
+    path: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChatReaction:
+    """How many people answered a line with a glyph, and whether one is among them."""
+
+    glyph: str
+    names: tuple[str, ...]
+    is_mine: bool
+
+
+@dataclass(frozen=True, slots=True)
 class ChatReceived(Event):
-    """A chat line, one's own included; a repeated `id` from the same sender is an edit."""
+    """A chat line as it is now, one's own included; a repeated `id` from the same sender replaces.
+
+    `growing` says that its text is still coming. `private` lines went to some people alone:
+    `to_names` names them for a line of one's own, and the others who got it for anybody else's.
+    `is_old` marks a line that was written before one came.
+    """
 
     id: str
     identity: str
@@ -230,14 +286,42 @@ class ChatReceived(Event):
     text: str
     at_ms: int
     is_mine: bool
+    state: ChatState = ChatState.SENT
+    edited: bool = False
+    deleted: bool = False
+    growing: bool = False
+    private: bool = False
+    to: tuple[str, ...] = ()
+    to_names: tuple[str, ...] = ()
+    quote: ChatQuote | None = None
+    attachments: tuple[ChatAttachment, ...] = ()
+    reactions: tuple[ChatReaction, ...] = ()
+    is_old: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ChatHistoryReceived(Event):
+    """Lines from before one came, oldest first; they belong above all that were seen live.
+
+    Posted without any when whoever was asked had nothing new to tell.
+    """
+
+    lines: tuple[ChatReceived, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class ChatFailed(Event):
-    """A line of one's own could not be sent."""
+    """A line of one's own could not be sent; `retry_chat` tries again."""
 
     id: str
     reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class TypingChanged(Event):
+    """Who is writing a message now: identities and names, in the order in which they began."""
+
+    people: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)

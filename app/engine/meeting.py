@@ -1,7 +1,7 @@
 """One meeting, from the handshake to the end: the room's events become the interface's.
 
 A `Meeting` belongs to the engine thread. It drives the public door (`rtc.Room`) like any script
-would, plus the tracks' lower halves for pictures and sound, and owns chat and transfers.
+would, plus the tracks' lower halves for pictures and sound, and owns the chat's desk and transfers.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-import uuid
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,18 +18,10 @@ from livekit.protocol import models as lk_models
 from livekit.protocol import rtc as lk_rtc
 
 from app.engine import rtc
-from app.engine.chat import (
-    CHAT_TOPIC,
-    LEGACY_TOPIC,
-    MAX_TEXT_CHARS,
-    ChatHistory,
-    ChatLine,
-    parse_legacy,
-)
+from app.engine.chat_desk import ChatDesk
 from app.engine.door import end_room
 from app.engine.enums import ConnectionQuality, DisconnectReason, TrackSource
 from app.engine.events import (
-    ChatFailed,
     EndCause,
     Event,
     JoinProgressed,
@@ -58,7 +49,6 @@ log = structlog.get_logger(__name__)
 
 _LEAVE_TIMEOUT_S = 3.0
 _TILE_WATCH_S = 1.0
-_MAX_TEXT_BYTES = 80_000
 _CAUSES = {
     DisconnectReason.CLIENT_INITIATED: EndCause.LEFT,
     DisconnectReason.DUPLICATE_IDENTITY: EndCause.DUPLICATE,
@@ -82,10 +72,10 @@ class _Room(rtc.Room):
 
     on_welcome: Callable[[], None] | None = None
     """The server has let us in; media is being set up."""
-    on_chat_message: Callable[[lk_models.ChatMessage, str], None] | None = None
-    """A chat line in its oldest form, and who sent it."""
     on_session_lost: Callable[[], None] | None = None
     """The way back is a new session: what was on its way is lost. A resume does not tell this."""
+    chat: ChatDesk | None = None
+    """Sees packets that the SDK's events leave out, and what their readers leave out."""
 
     def on_joined(self, join: lk_rtc.JoinResponse, *, again: bool) -> None:
         super().on_joined(join, again=again)
@@ -98,9 +88,9 @@ class _Room(rtc.Room):
             self.on_session_lost()
 
     def on_data(self, packet: lk_models.DataPacket, reliable: bool) -> None:
+        if self.chat is not None:
+            self.chat.handle_packet(packet)
         super().on_data(packet, reliable)
-        if packet.HasField("chat_message") and self.on_chat_message is not None:
-            self.on_chat_message(packet.chat_message, packet.participant_identity)
 
 
 class Meeting:
@@ -115,6 +105,7 @@ class Meeting:
         pictures: Pictures,
         folder: Callable[[], Path],
         on_ended: Callable[[], None],
+        typing_wished: Callable[[], bool] = lambda: True,
     ) -> None:
         self._post = post
         self._local = local
@@ -125,7 +116,6 @@ class Meeting:
         self._owner = TaskOwner("meeting")
         self._room = _Room()
         self._roster = Roster()
-        self._chat = ChatHistory()
         self._layers = LayerWishes()
         self._transfers = Transfers(post=post, open_sink=self._open_sink, folder=folder)
         self._qualities: dict[str, int] = {}
@@ -135,6 +125,14 @@ class Meeting:
         self._started_s = 0.0
         self._is_reconnecting = False
         self._connected = asyncio.Event()
+        self._chat = ChatDesk(
+            room=self._room,
+            post=post,
+            person=self._roster.get,
+            connected=self._connected,
+            typing_wished=typing_wished,
+            take_file=self._on_byte_stream,
+        )
         self._is_over = False
         self._ended = asyncio.Event()
         self._microphone: rtc.LocalAudioTrack | None = None
@@ -156,14 +154,19 @@ class Meeting:
         """Files on their way."""
         return self._transfers
 
+    @property
+    def chat(self) -> ChatDesk:
+        """What is said in writing."""
+        return self._chat
+
     # -- entering and leaving ---------------------------------------------------------------
 
     async def join(self, url: str, token: str, *, host_name: str = "") -> None:
         """Connect and post `MeetingJoined`; nothing of one's own is published yet."""
         self._url = url
         self._host_name = host_name
-        self._room.on_chat_message = self._on_chat_message
-        self._room.on_session_lost = lambda: self._transfers.handle_connection_lost()
+        self._room.on_session_lost = self._on_session_lost
+        self._room.chat = self._chat
         self._room.on_welcome = lambda: self._progress(JoinStage.SIGNED_IN)
         try:
             await self._room.connect(url, token, rtc.RoomOptions(auto_subscribe=True))
@@ -187,6 +190,7 @@ class Meeting:
                 people=self._roster.people,
             )
         )
+        self._chat.handle_joined()
         self._pictures.set_me(self._room.local_participant.identity)
         self._pictures.on_demand = self._ask_for_layers
         spawn(self._watch_tiles(), name="tiles", owner=self._owner)
@@ -239,6 +243,7 @@ class Meeting:
 
     async def _release(self) -> None:
         await self._transfers.aclose()
+        await self._chat.aclose()
         await self._local.exit()
         self._playback.remove_all_voices()
         self._pictures.on_demand = None
@@ -313,74 +318,6 @@ class Meeting:
     async def set_name(self, name: str) -> None:
         """Change one's own name; DENIED when the token does not allow it."""
         await self._room.local_participant.set_name(name)
-
-    # -- chat -------------------------------------------------------------------------------
-
-    async def send_chat(self, text: str) -> str:
-        """Send a line in the background; returns its id."""
-        line = ChatLine(str(uuid.uuid4()), text[:MAX_TEXT_CHARS], time.time_ns() // 1_000_000)
-        me = self._room.local_participant
-        self._take_line(line, me.identity, is_mine=True)
-        spawn(self._send_line(line), name="chat", owner=self._owner)
-        return line.id
-
-    async def _send_line(self, line: ChatLine) -> None:
-        # While reconnecting a line waits: it was written, it shall arrive.
-        await self._connected.wait()
-        try:
-            writer = await self._room.local_participant.stream_text(
-                topic=CHAT_TOPIC, stream_id=line.id, total_size=len(line.text.encode())
-            )
-            await writer.write(line.text)
-            await writer.aclose()
-        except (rtc.StreamError, WorldError) as error:
-            reason = error.reason if isinstance(error, WorldError) else Reason.PEER_GONE
-            log.info("chat line not sent", reason=str(reason))
-            self._post(ChatFailed(line.id, reason))
-
-    def _on_text_stream(self, reader: rtc.TextStreamReader, identity: str) -> None:
-        spawn(self._read_line(reader, identity), name="chat line", owner=self._owner)
-
-    async def _read_line(self, reader: rtc.TextStreamReader, identity: str) -> None:
-        text = ""
-        try:
-            async for piece in reader:
-                text += piece
-                if len(text) > _MAX_TEXT_BYTES:
-                    log.info("chat line cut")
-                    reader.close()
-                    break
-        except rtc.StreamError:
-            log.info("chat line broke off")
-            return
-        self._take_line(ChatLine(reader.info.stream_id, text, reader.info.timestamp), identity)
-
-    def _on_data(self, packet: rtc.DataPacket) -> None:
-        if packet.topic != LEGACY_TOPIC or packet.participant is None:
-            return
-        try:
-            line = parse_legacy(packet.data)
-        except ProtocolError as error:
-            log.info("legacy chat dropped", reason=error.reason)
-            return
-        if line is not None:
-            self._take_line(line, packet.participant.identity)
-
-    def _on_chat_message(self, message: lk_models.ChatMessage, identity: str) -> None:
-        if message.id and not message.deleted and identity in self._room.remote_participants:
-            line = ChatLine(message.id, message.message, max(0, message.timestamp))
-            self._take_line(line, identity)
-
-    def _take_line(self, line: ChatLine, identity: str, *, is_mine: bool = False) -> None:
-        event = self._chat.handle_line(
-            line,
-            identity=identity,
-            name=self._name_of(identity),
-            is_mine=is_mine,
-            now_ms=time.time_ns() // 1_000_000,
-        )
-        if event is not None:
-            self._post(event)
 
     # -- files ------------------------------------------------------------------------------
 
@@ -468,13 +405,11 @@ class Meeting:
         room.on("track_subscribed", self._on_track)
         room.on("track_unsubscribed", self._on_track_gone)
         room.on("active_speakers_changed", self._on_speakers)
-        room.on("data_received", self._on_data)
         room.on("reconnecting", self._on_reconnecting)
         room.on("reconnected", self._on_reconnected)
         room.on("disconnected", self._on_disconnected)
-        room.register_text_stream_handler(CHAT_TOPIC, self._on_text_stream)
-        for topic in (FILE_TOPIC, CHAT_TOPIC):
-            room.register_byte_stream_handler(topic, self._on_byte_stream)
+        room.register_byte_stream_handler(FILE_TOPIC, self._on_byte_stream)
+        self._chat.listen()
 
     def _refresh(self, participant: Any) -> None:
         if self._is_reconnecting or not self._connected.is_set() or self._is_over:
@@ -508,6 +443,7 @@ class Meeting:
         if self._is_reconnecting or self._is_over:
             return
         self._joined_at_ms.pop(participant.identity, None)
+        self._chat.handle_left(participant.identity)
         for event in self._roster.handle_left(participant.identity):
             self._post(event)
 
@@ -543,6 +479,10 @@ class Meeting:
         self._connected.clear()
         self._post(ReconnectStarted())
 
+    def _on_session_lost(self) -> None:
+        self._transfers.handle_connection_lost()
+        self._chat.handle_connection_lost()
+
     def _on_reconnected(self) -> None:
         if self._is_over or not self._is_reconnecting:
             return
@@ -550,6 +490,7 @@ class Meeting:
         self._connected.set()
         self._roster.replace(self._everybody())
         self._post(Reconnected(self._roster.people))
+        self._chat.handle_reconnected()
 
     def _on_disconnected(self, reason: int) -> None:
         if not self._is_over and self._started_s:

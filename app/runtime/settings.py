@@ -49,6 +49,7 @@ class Settings:
     host_port: int = 7880
     host_rtc_port: int = 7882
     host_on_network: bool = True
+    typing_notices: bool = True
 
     @property
     def downloads(self) -> Path:
