@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from app.engine.chat import MAX_ATTACHMENTS, MAX_TEXT_CHARS, ChatLine, HeaderNote
+from app.engine.chat import MAX_ATTACHMENTS, MAX_TEXT_CHARS, ChatLine, HeaderNote, as_ms
 from app.engine.events import ChatAttachment, ChatQuote, ChatReaction, ChatReceived, ChatState
 
 MAX_LINES = 5_000
@@ -103,7 +103,7 @@ class ChatBook:
             identity=identity,
             name=self._name_of(identity),
             text=text,
-            at_ms=line.at_ms or now_ms,
+            at_ms=as_ms(line.at_ms) or now_ms,
             is_mine=bool(self.me) and identity == self.me,
             to=note.to,
             reply_to=note.reply_to,

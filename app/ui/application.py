@@ -402,6 +402,7 @@ class Desktop(QObject):
         page = MeetingPage(self.engine, self.bridge)
         page.leaveRequested.connect(self.leave)
         page.inviteRequested.connect(self.show_invite)
+        page.settingChosen.connect(lambda name, on: self._save(**{name: on}))
         self.meeting_page = page
         self.window.pages.addWidget(page)
 

@@ -31,6 +31,7 @@ from PySide6.QtWidgets import (
 
 from app.engine.events import (
     ChatFailed,
+    ChatHistoryReceived,
     ChatReceived,
     DeviceFailed,
     DeviceKind,
@@ -40,6 +41,7 @@ from app.engine.events import (
     LocalMediaChanged,
     MeetingEnded,
     MeetingJoined,
+    Person,
     PersonChanged,
     PersonJoined,
     PersonLeft,
@@ -48,8 +50,10 @@ from app.engine.events import (
     Role,
     SpeakersChanged,
     TransferChanged,
+    TypingChanged,
 )
 from app.runtime.errors import Reason, WorldError
+from app.ui.chat.deeds import ChatDeeds
 from app.ui.chat.panel import ChatPanel
 from app.ui.files.drop import FileDrop
 from app.ui.files.news import TransferNews
@@ -86,6 +90,7 @@ class MeetingPage(QWidget):
 
     leaveRequested = Signal(bool)
     inviteRequested = Signal()
+    settingChosen = Signal(str, bool)
 
     def __init__(self, engine: EngineClient, bridge: Bridge, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -173,8 +178,18 @@ class MeetingPage(QWidget):
         self.push_to_talk.held.connect(lambda held: self._run(self._engine.set_push_to_talk(held)))
         self.panel.tabChosen.connect(self.open_panel)
         self.panel.closeRequested.connect(self.close_panel)
-        self.chat.sendRequested.connect(self._send_chat)
-        self.chat.attachRequested.connect(self._choose_files)
+        self.chat_deeds = ChatDeeds(
+            self,
+            self.chat,
+            self._engine,
+            self._run,
+            self.notices,
+            self.toasts,
+            room=lambda: self._room,
+            send_files=self.send_files,
+            open_files=lambda: self.open_panel("files"),
+            save_setting=self.settingChosen.emit,
+        )
         self.chat.unreadChanged.connect(self._show_unread)
         self.people.inviteRequested.connect(self.inviteRequested)
         self.people.menuRequested.connect(self._open_person_menu)
@@ -228,7 +243,7 @@ class MeetingPage(QWidget):
             case SpeakersChanged(speakers=speakers):
                 self.stage.handle_speakers(speakers)
                 self.people.set_speaking([identity for identity, _ in speakers])
-            case ChatReceived() | ChatFailed():
+            case ChatReceived() | ChatFailed() | ChatHistoryReceived() | TypingChanged():
                 self.chat.handle(event)
             case TransferChanged(transfer=transfer):
                 self.files.handle_transfer(transfer)
@@ -265,11 +280,14 @@ class MeetingPage(QWidget):
         self.control_bar.people.set_number(count)
         self.panel.tabs["people"].set_number(count)
         me = self.roster.me
+        moderates = me is not None and me.role in (Role.HOST, Role.COHOST)
+        self.chat.set_people(self.roster.others, can_moderate=moderates)
         self.control_bar.set_can_end(me is not None and me.role is Role.HOST)
 
     def _set_reconnecting(self, on: bool) -> None:
         self._is_reconnecting = on
         self.stage.set_frozen(on)
+        self.chat.set_offline(on)
         # Microphone, camera, chat drafts, the panel and Leave stay usable.
         self.control_bar.more.setEnabled(not on)
         self.top_bar.invite.setEnabled(not on)
@@ -310,6 +328,7 @@ class MeetingPage(QWidget):
         self._clock_timer.stop()
         self.notices.stop()
         self.banner.stop()
+        self.chat.close_chat()
         self.stage.close_slots()
 
     # -- deeds ------------------------------------------------------------------------------
@@ -348,13 +367,6 @@ class MeetingPage(QWidget):
             self._engine.choose_device(kind, device_id),
             on_error=partial(self._on_media_refused, kind),
         )
-
-    def _send_chat(self, text: str) -> None:
-        def on_error(error: WorldError) -> None:
-            self.chat.restore_draft(text)
-            self.notices.tell_chat_refused(error.reason)
-
-        self._run(self._engine.send_chat(text), on_error=on_error)
 
     def send_files(self, paths: Sequence[Path], to: str = "") -> None:
         """Send files to one person, or to everybody."""
@@ -524,12 +536,22 @@ class MeetingPage(QWidget):
             name="actionPin",
         )
         menu.add_item(
+            f"Message {person.name}",
+            partial(self._message, person),
+            icon="chat-circle-text",
+            name="actionMessage",
+        )
+        menu.add_item(
             f"Send a file to {person.name}",
             partial(self._choose_files, identity),
             icon="file-arrow-up",
             name="actionSendFile",
         )
         menu.popup(at)
+
+    def _message(self, person: Person) -> None:
+        self.open_panel("chat")
+        self.chat.write_to(person)
 
     # -- keyboard and size --------------------------------------------------------------------
 

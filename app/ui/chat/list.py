@@ -1,15 +1,14 @@
-"""The list of messages: a model over `ChatLog`, and a delegate that paints rows.
+"""The list of messages: a model over `ChatLog`, a delegate that lays rows out, and the view.
 
-A row is laid out once per width with a `QTextLayout` and its height is cached; painting and
-hit-testing of links use the same layout. Text is always plain: nothing a person writes is
-ever read as markup.
+A view asks for the height of every row whenever one changes, so heights are kept per row and
+width, and asking costs a look into a dictionary. The laid-out text of the rows that were on
+screen lately is kept too. Few messages stand at the bottom of the view, not at its top.
 """
 
 from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from dataclasses import dataclass
 
 from PySide6.QtCore import (
     QAbstractItemModel,
@@ -18,45 +17,38 @@ from PySide6.QtCore import (
     QModelIndex,
     QObject,
     QPersistentModelIndex,
+    QPoint,
     QPointF,
-    QRect,
     QRectF,
     QSize,
     Qt,
     Signal,
 )
 from PySide6.QtGui import (
-    QColor,
-    QFontMetricsF,
+    QContextMenuEvent,
+    QFocusEvent,
+    QKeyEvent,
     QMouseEvent,
     QPainter,
-    QTextCharFormat,
-    QTextLayout,
-    QTextOption,
+    QResizeEvent,
 )
-from PySide6.QtWidgets import QStyledItemDelegate, QStyleOptionViewItem, QWidget
+from PySide6.QtWidgets import (
+    QAbstractItemView,
+    QFrame,
+    QListView,
+    QStyle,
+    QStyledItemDelegate,
+    QStyleOptionViewItem,
+)
 
-from app.engine.events import Event
-from app.ui.chat.model import (
-    Change,
-    ChatLog,
-    ChatRow,
-    Link,
-    clock_label,
-    day_label,
-    find_links,
-)
-from app.ui.theme import TYPE, TypeStyle, color, font_of, paint_avatar, theme
+from app.engine.events import AttachmentState, ChatAttachment, Event
+from app.ui.chat.model import Change, ChatLog, ChatRow, Key, day_label, spoken
+from app.ui.chat.previews import Previews
+from app.ui.chat.row_layout import PICTURE_PX, Hit, RowLayout, Target, lay_out, paint_row
+from app.ui.theme import Radius, color, stroke_rounded, theme
 
 AnyIndex = QModelIndex | QPersistentModelIndex
 
-_SIDE_PX = 16
-_AVATAR_PX = 30
-_TEXT_LEFT_PX = _SIDE_PX + _AVATAR_PX + 10
-_DAY_HEIGHT_PX = 36
-_HEAD_HEIGHT_PX = 19
-_GROUP_GAP_PX = 10
-_LINE_PX = TYPE[TypeStyle.LABEL][1] + 1
 _CACHED_LAYOUTS = 300
 
 
@@ -67,8 +59,8 @@ class ChatModel(QAbstractListModel):
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._log = ChatLog()
-        # What the views know; the log is one row ahead while they are being told.
+        self.log = ChatLog()
+        # What the views know; the log is ahead while they are being told.
         self._count = 0
 
     def rowCount(self, parent: AnyIndex | None = None) -> int:
@@ -77,96 +69,147 @@ class ChatModel(QAbstractListModel):
 
     def data(self, index: AnyIndex, role: int = Qt.ItemDataRole.DisplayRole) -> object:
         """A row, or the sentence a screen reader says for it."""
-        if not index.isValid():
+        if not index.isValid() or index.row() >= len(self.log.rows):
             return None
-        row = self._log.rows[index.row()]
+        row = self.log.rows[index.row()]
         if role == self.RowRole:
             return row
         if role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.AccessibleTextRole):
-            who = "You" if row.is_mine else row.name
-            state = ", not sent" if row.failed is not None else ""
-            return f"{who}, {clock_label(row.at_ms)}{state}: {row.text}"
+            return spoken(row)
         return None
 
     def row(self, number: int) -> ChatRow:
         """One message by its place."""
-        return self._log.rows[number]
+        return self.log.rows[number]
 
     def handle(self, event: Event) -> Change | None:
         """Apply an event and tell the views."""
-        change = self._log.handle(event)
+        change = self.log.handle(event)
         if change is None:
             return None
+        if change.removed:
+            self.beginRemoveRows(QModelIndex(), 0, change.removed - 1)
+            self._count -= change.removed
+            self.endRemoveRows()
         if change.inserted:
-            self.beginInsertRows(QModelIndex(), self._count, self._count)
-            self._count += 1
+            self.beginInsertRows(QModelIndex(), change.first, change.first + change.count - 1)
+            self._count += change.count
             self.endInsertRows()
-        else:
-            index = self.index(change.first)
-            self.dataChanged.emit(index, index)
+        for number in (change.regrouped, -1 if change.inserted else change.first):
+            if number >= 0:
+                index = self.index(number)
+                self.dataChanged.emit(index, index)
         return change
 
 
-@dataclass(slots=True)
-class _Laid:
-    """A message's text, laid out for one width."""
-
-    layout: QTextLayout
-    height_px: float
-    links: list[Link]
-
-
 class ChatDelegate(QStyledItemDelegate):
-    """Paints messages; `linkActivated` carries the address that was pressed."""
+    """Lays messages out and paints them; `pressed` carries the row and what was hit in it."""
 
-    linkActivated = Signal(str)
+    pressed = Signal(object, object)
 
-    def __init__(self, parent: QWidget) -> None:
-        super().__init__(parent)
-        self._laid: OrderedDict[tuple[object, ...], _Laid] = OrderedDict()
-        theme.changed.connect(self._forget)
+    def __init__(self, view: QListView, model: ChatModel, previews: Previews) -> None:
+        super().__init__(view)
+        self._view = view
+        self._model = model
+        self._previews = previews
+        self._laid: OrderedDict[Key, RowLayout] = OrderedDict()
+        self._heights: dict[Key, tuple[ChatRow, int]] = {}
+        self._width_px = 0
+        self._last: Key | None = None
+        self.offline = False
+        theme.changed.connect(self.forget)
 
-    def _forget(self) -> None:
-        # The colour of links is part of a layout.
+    def forget(self) -> None:
+        """Lay everything out anew: the theme or something else that all rows share changed."""
         self._laid.clear()
+        self._heights.clear()
+
+    def forget_picture(self, path: str) -> None:
+        """The size of a picture became known."""
+        for row in self._model.log.rows:
+            if any(str(one.path) == path for one in row.attachments):
+                self._laid.pop(row.key, None)
+                self._heights.pop(row.key, None)
 
     def sizeHint(self, option: QStyleOptionViewItem, index: AnyIndex) -> QSize:
-        """Height of a row at the view's width."""
-        row = _row_of(index)
-        width = self._width(option)
-        height = self._lay_out(row, width).height_px + _top_px(row) + 3
-        if row.failed is not None:
-            height += 18
-        if _is_last(index):
-            height += 8
-        return QSize(width, round(height))
+        """Height of a row at the view's width; hot: asked for every row at every change."""
+        del option
+        return QSize(self._width_px or self.set_width(), self.height_of(index.row()))
+
+    def height_of(self, number: int) -> int:
+        """Height of a row by its number."""
+        rows = self._model.log.rows
+        if number >= len(rows):
+            return 0
+        row = rows[number]
+        key = (row.identity, row.id)
+        is_last = number == len(rows) - 1
+        known = self._heights.get(key)
+        if known is not None and known[0] is row and (is_last == (key == self._last)):
+            return known[1]
+        if is_last:
+            before, self._last = self._last, key
+            if before is not None and before != key:
+                self._laid.pop(before, None)
+                self._heights.pop(before, None)
+            self._laid.pop(key, None)
+        height = round(self.laid(number).height_px)
+        self._heights[key] = (row, height)
+        return height
+
+    def laid(self, number: int) -> RowLayout:
+        """A row's layout at the view's width."""
+        rows = self._model.log.rows
+        row = rows[number]
+        key = row.key
+        width_px = self._width_px or self.set_width()
+        laid = self._laid.get(key)
+        if laid is not None and laid.row is row and laid.width_px == width_px:
+            self._laid.move_to_end(key)
+            return laid
+        laid = lay_out(
+            row,
+            width_px,
+            day=day_label(row.at_ms, int(time.time() * 1000)) if row.starts_day else "",
+            is_last=number == len(rows) - 1,
+            offline=self.offline,
+            size_of=self._size_of,
+        )
+        self._laid[key] = laid
+        while len(self._laid) > _CACHED_LAYOUTS:
+            self._laid.popitem(last=False)
+        return laid
+
+    def set_width(self) -> int:
+        """Take over the view's width; returns it."""
+        width_px = max(120, self._view.viewport().width())
+        if width_px != self._width_px:
+            self._width_px = width_px
+            self.forget()
+        return width_px
+
+    def _size_of(self, attachment: ChatAttachment) -> QSize | None:
+        return self._previews.size_of(attachment.path)
 
     def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: AnyIndex) -> None:
-        """Paint day line, avatar, head and text."""
-        row = _row_of(index)
-        box: QRect = option.rect
-        width = self._width(option)
+        """Paint a message, and a ring around the one that has the keyboard."""
+        box = QRectF(option.rect)
         painter.save()
         painter.translate(box.topLeft())
-        y = 0.0
-        if row.starts_day:
-            _paint_day(painter, width, day_label(row.at_ms, int(time.time() * 1000)))
-            y += _DAY_HEIGHT_PX
-        if row.starts_group:
-            y += _GROUP_GAP_PX if not row.starts_day else 2
-            disc = QRectF(_SIDE_PX, y + 1, _AVATAR_PX, _AVATAR_PX)
-            paint_avatar(painter, disc, row.identity, row.name)
-            _paint_head(painter, row, y, width)
-            y += _HEAD_HEIGHT_PX
-        laid = self._lay_out(row, width)
-        painter.setPen(color("text1" if row.failed is None else "text3"))
-        laid.layout.draw(painter, QPointF(_TEXT_LEFT_PX, y))
-        if row.failed is not None:
-            painter.setFont(font_of(TypeStyle.CAPTION))
-            painter.setPen(color("danger_text"))
-            bottom = QRectF(_TEXT_LEFT_PX, y + laid.height_px, width - _TEXT_LEFT_PX, 18)
-            painter.drawText(bottom, Qt.AlignmentFlag.AlignVCenter, "Not sent")
+        ratio = painter.device().devicePixelRatio()
+        paint_row(
+            painter,
+            self.laid(index.row()),
+            lambda attachment: (
+                self._previews.picture(attachment.path, round(PICTURE_PX * ratio))
+                if attachment.state is AttachmentState.HERE
+                else None
+            ),
+        )
         painter.restore()
+        if option.state & QStyle.StateFlag.State_HasFocus:
+            ring = box.adjusted(6, 1, -6, -1)
+            stroke_rounded(painter, ring, Radius.SMALL, color("accent"), 2)
 
     def editorEvent(
         self,
@@ -175,145 +218,193 @@ class ChatDelegate(QStyledItemDelegate):
         option: QStyleOptionViewItem,
         index: AnyIndex,
     ) -> bool:
-        """Open a link that is pressed."""
+        """Tell what was pressed."""
         if event.type() == QEvent.Type.MouseButtonRelease and isinstance(event, QMouseEvent):
-            url = self.link_at(option, index, event.position())
-            if url and event.button() == Qt.MouseButton.LeftButton:
-                self.linkActivated.emit(url)
+            hit = self.hit(option, index, event.position())
+            if hit is not None and event.button() == Qt.MouseButton.LeftButton:
+                self.pressed.emit(self._model.row(index.row()), hit)
                 return True
         return super().editorEvent(event, model, option, index)
 
+    def hit(self, option: QStyleOptionViewItem, index: AnyIndex, at: QPointF) -> Hit | None:
+        """What lies under a point of the view."""
+        return self.laid(index.row()).hit(at - QPointF(option.rect.topLeft()))
+
     def link_at(self, option: QStyleOptionViewItem, index: AnyIndex, at: QPointF) -> str:
         """The address under a point of the view, or nothing."""
-        row = _row_of(index)
-        box: QRect = option.rect
-        laid = self._lay_out(row, self._width(option))
-        x = at.x() - box.x() - _TEXT_LEFT_PX
-        y = at.y() - box.y() - _top_px(row)
-        for number in range(laid.layout.lineCount()):
-            line = laid.layout.lineAt(number)
-            if not line.y() <= y < line.y() + max(_LINE_PX, line.height()):
-                continue
-            if not 0 <= x <= line.naturalTextWidth():
-                return ""
-            position = _first(line.xToCursor(x))
-            utf16 = _utf16_offsets(row.text)
-            for link in laid.links:
-                if utf16[link.start] <= position < utf16[link.end]:
-                    return link.url
-        return ""
-
-    def _width(self, option: QStyleOptionViewItem) -> int:
-        view = self.parent()
-        if isinstance(view, QWidget):
-            viewport = getattr(view, "viewport", lambda: view)()
-            return max(120, int(viewport.width()))
-        return max(120, int(option.rect.width()))
-
-    def _lay_out(self, row: ChatRow, width_px: int) -> _Laid:
-        key = (row.identity, row.id, row.text, width_px, row.failed is None)
-        laid = self._laid.get(key)
-        if laid is not None:
-            self._laid.move_to_end(key)
-            return laid
-        laid = _lay_out(row.text, width_px - _TEXT_LEFT_PX - _SIDE_PX)
-        self._laid[key] = laid
-        if len(self._laid) > _CACHED_LAYOUTS:
-            self._laid.popitem(last=False)
-        return laid
+        hit = self.hit(option, index, at)
+        return hit.value if hit is not None and hit.target is Target.LINK else ""
 
 
-def _row_of(index: AnyIndex) -> ChatRow:
-    row = index.data(ChatModel.RowRole)
-    assert isinstance(row, ChatRow)
-    return row
+class ChatList(QListView):
+    """Messages from oldest to newest; keeps its place, or the end when it was there.
 
+    `menuRequested` carries a row and where to open the menu, `copyRequested` and
+    `deleteRequested` the row that has the keyboard.
+    """
 
-def _is_last(index: AnyIndex) -> bool:
-    return index.row() == index.model().rowCount() - 1
+    menuRequested = Signal(object, QPoint)
+    copyRequested = Signal(object)
+    deleteRequested = Signal(object)
+    replyRequested = Signal(object)
+    widthChanged = Signal()
 
+    def __init__(self, model: ChatModel, previews: Previews) -> None:
+        super().__init__()
+        self._messages = model
+        self.delegate = ChatDelegate(self, model, previews)
+        self.setObjectName("chatList")
+        self.setAccessibleName("Messages")
+        self.setModel(model)
+        self.setItemDelegate(self.delegate)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setResizeMode(QListView.ResizeMode.Adjust)
+        self.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
+        self.setMouseTracking(True)
+        self.viewport().setMouseTracking(True)
+        self.verticalScrollBar().setSingleStep(24)
+        previews.ready.connect(self._on_picture)
+        theme.changed.connect(self.lay_out)
 
-def _top_px(row: ChatRow) -> int:
-    top = _DAY_HEIGHT_PX if row.starts_day else 0
-    if row.starts_group:
-        top += _HEAD_HEIGHT_PX + (2 if row.starts_day else _GROUP_GAP_PX)
-    return top
+    # -- layout -----------------------------------------------------------------------------
 
+    def lay_out(self) -> None:
+        """Place every row now, at the bottom when they do not fill the view."""
+        self.delegate.set_width()
+        self._push_down()
+        self.doItemsLayout()
+        self.viewport().update()
 
-def _first(value: object) -> int:
-    # PySide6 returns what C++ writes through a pointer as a tuple; the stubs say int.
-    first = value[0] if isinstance(value, tuple) else value
-    assert isinstance(first, int)
-    return first
+    def _push_down(self) -> None:
+        full, content = self.height(), 0
+        for number in range(self._messages.rowCount()):
+            content += self.delegate.height_of(number)
+            if content >= full:
+                break
+        top = max(0, full - content)
+        if self.viewportMargins().top() != top:
+            self.setViewportMargins(0, top, 0, 0)
 
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Another width makes other heights."""
+        super().resizeEvent(event)
+        self.delegate.set_width()
+        self.widthChanged.emit()
 
-def _utf16_offsets(text: str) -> list[int]:
-    """Qt counts UTF-16 units, Python code points: where each code point begins, and the end."""
-    offsets, at = [], 0
-    for char in text:
-        offsets.append(at)
-        at += 2 if ord(char) > 0xFFFF else 1
-    offsets.append(at)
-    return offsets
+    def is_at_end(self) -> bool:
+        """Whether the newest message is in sight."""
+        bar = self.verticalScrollBar()
+        return bar.value() >= bar.maximum() - 4
 
+    def handle(self, change: Change) -> None:
+        """Follow a change of the model: nothing that is being read moves."""
+        at_end = self.is_at_end()
+        bar = self.verticalScrollBar()
+        value, top = bar.value(), self._first_in_sight()
+        if not change.inserted and not self._height_changes(change):
+            self.update(self._messages.index(change.first))
+            return
+        self.lay_out()
+        if at_end:
+            self.scrollToBottom()
+        elif top is not None:
+            self._hold(*top)
+        else:
+            bar.setValue(value)
 
-def _lay_out(text: str, width_px: float) -> _Laid:
-    layout = QTextLayout(text.replace("\n", "\u2028"), font_of(TypeStyle.LABEL, weight=400))
-    option = QTextOption()
-    option.setWrapMode(QTextOption.WrapMode.WrapAtWordBoundaryOrAnywhere)
-    layout.setTextOption(option)
-    links = find_links(text)
-    if links:
-        utf16 = _utf16_offsets(text)
-        ranges = []
-        for link in links:
-            style = QTextCharFormat()
-            style.setForeground(color("accent_text"))
-            style.setFontUnderline(True)
-            span = QTextLayout.FormatRange()
-            span.start = utf16[link.start]
-            span.length = utf16[link.end] - utf16[link.start]
-            span.format = style
-            ranges.append(span)
-        layout.setFormats(ranges)
-    layout.beginLayout()
-    y = 0.0
-    while True:
-        line = layout.createLine()
-        if not line.isValid():
-            break
-        line.setLineWidth(width_px)
-        line.setPosition(QPointF(0, y))
-        y += max(_LINE_PX, line.height())
-    layout.endLayout()
-    return _Laid(layout, y, links)
+    def _height_changes(self, change: Change) -> bool:
+        index = self._messages.index(change.first)
+        return self.visualRect(index).height() != self.delegate.height_of(change.first)
 
+    def _first_in_sight(self) -> tuple[Key, int] | None:
+        index = self.indexAt(QPoint(self.viewport().width() // 2, 1))
+        if not index.isValid() or index.row() >= self._messages.rowCount():
+            return None
+        return self._messages.row(index.row()).key, self.visualRect(index).top()
 
-def _paint_day(painter: QPainter, width_px: int, text: str) -> None:
-    painter.setFont(font_of(TypeStyle.MICRO))
-    word = QFontMetricsF(painter.font()).horizontalAdvance(text)
-    middle = _DAY_HEIGHT_PX / 2
-    line = QColor(color("border"))
-    half = (width_px - word) / 2 - 10
-    painter.fillRect(QRectF(_SIDE_PX, middle, max(0.0, half - _SIDE_PX), 1), line)
-    painter.fillRect(QRectF(width_px - half, middle, max(0.0, half - _SIDE_PX), 1), line)
-    painter.setPen(color("text2"))
-    painter.drawText(QRectF(0, 0, width_px, _DAY_HEIGHT_PX), Qt.AlignmentFlag.AlignCenter, text)
+    def _hold(self, key: Key, top_px: int) -> None:
+        place = self._messages.log.place_of(key)
+        if place >= 0:
+            moved = self.visualRect(self._messages.index(place)).top() - top_px
+            bar = self.verticalScrollBar()
+            bar.setValue(bar.value() + moved)
 
+    def _on_picture(self, path: str) -> None:
+        at_end = self.is_at_end()
+        top = self._first_in_sight()
+        self.delegate.forget_picture(path)
+        self.lay_out()
+        if at_end:
+            self.scrollToBottom()
+        elif top is not None:
+            self._hold(*top)
 
-def _paint_head(painter: QPainter, row: ChatRow, y: float, width_px: int) -> None:
-    font, small = font_of(TypeStyle.LABEL_STRONG), font_of(TypeStyle.MICRO, tabular=True)
-    metrics = QFontMetricsF(font)
-    clock = clock_label(row.at_ms) + (" · edited" if row.edited else "")
-    clock_px = QFontMetricsF(small).horizontalAdvance(clock)
-    room = width_px - _TEXT_LEFT_PX - _SIDE_PX - clock_px - 8
-    name = "You" if row.is_mine else row.name
-    name = metrics.elidedText(name, Qt.TextElideMode.ElideRight, room)
-    painter.setFont(font)
-    painter.setPen(color("text1"))
-    box = QRectF(_TEXT_LEFT_PX, y, width_px, 18)
-    painter.drawText(box, Qt.AlignmentFlag.AlignVCenter, name)
-    painter.setFont(small)
-    painter.setPen(color("text3"))
-    box.translate(metrics.horizontalAdvance(name) + 8, 0.5)
-    painter.drawText(box, Qt.AlignmentFlag.AlignVCenter, clock)
+    # -- pointer and keys -------------------------------------------------------------------
+
+    def mouseMoveEvent(self, event: QMouseEvent) -> None:
+        """A hand over what can be pressed."""
+        super().mouseMoveEvent(event)
+        at = event.position().toPoint()
+        index = self.indexAt(at)
+        hit = None
+        if index.isValid():
+            option = QStyleOptionViewItem()
+            option.rect = self.visualRect(index)
+            hit = self.delegate.hit(option, index, event.position())
+        shape = Qt.CursorShape.ArrowCursor if hit is None else Qt.CursorShape.PointingHandCursor
+        self.viewport().setCursor(shape)
+        tip = hit.value if hit is not None and hit.target is Target.LINK else ""
+        self.viewport().setToolTip(tip)
+
+    def contextMenuEvent(self, event: QContextMenuEvent) -> None:
+        """Ask for the menu of the message under the pointer, or of the current one."""
+        position = event.pos()
+        index = self.indexAt(position)
+        if event.reason() is QContextMenuEvent.Reason.Keyboard:
+            index = self.currentIndex()
+            position = self.visualRect(index).center()
+        if index.isValid():
+            row = self._messages.row(index.row())
+            self.menuRequested.emit(row, self.viewport().mapToGlobal(position))
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Enter answers, Delete deletes, Ctrl+C copies, the menu keys open the menu."""
+        index = self.currentIndex()
+        if not index.isValid():
+            super().keyPressEvent(event)
+            return
+        row = self._messages.row(index.row())
+        key, control = event.key(), event.modifiers() & Qt.KeyboardModifier.ControlModifier
+        shifted = event.modifiers() & Qt.KeyboardModifier.ShiftModifier
+        if key == Qt.Key.Key_Menu or (key == Qt.Key.Key_F10 and shifted):
+            at = self.visualRect(index).center()
+            self.menuRequested.emit(row, self.viewport().mapToGlobal(at))
+        elif key in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
+            self.replyRequested.emit(row)
+        elif key == Qt.Key.Key_Delete:
+            self.deleteRequested.emit(row)
+        elif key == Qt.Key.Key_C and control:
+            self.copyRequested.emit(row)
+        else:
+            super().keyPressEvent(event)
+
+    def focusInEvent(self, event: QFocusEvent) -> None:
+        """The keyboard begins at the newest message."""
+        super().focusInEvent(event)
+        by_key = event.reason() in (
+            Qt.FocusReason.TabFocusReason,
+            Qt.FocusReason.BacktabFocusReason,
+            Qt.FocusReason.ShortcutFocusReason,
+        )
+        if by_key and not self.currentIndex().isValid() and self._messages.rowCount():
+            self.setCurrentIndex(self._messages.index(self._messages.rowCount() - 1))
+
+    def show_message(self, key: Key) -> None:
+        """Bring a message into sight."""
+        place = self._messages.log.place_of(key)
+        if place >= 0:
+            index = self._messages.index(place)
+            self.scrollTo(index, QAbstractItemView.ScrollHint.PositionAtCenter)
+            self.setCurrentIndex(index)

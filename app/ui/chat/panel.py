@@ -1,245 +1,249 @@
-"""The chat: messages above, the field below; says what is to be sent and sends nothing itself.
+"""The chat: messages above, who is typing, the composer below. It says what is wished.
 
 Scrolled up, the list keeps its place when something new arrives and shows how much was missed.
 """
 
 from __future__ import annotations
 
-from PySide6.QtCore import QEvent, QObject, QPoint, QRectF, QSize, Qt, QUrl, Signal
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from PySide6.QtCore import QPoint, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import (
-    QDesktopServices,
-    QFocusEvent,
     QGuiApplication,
-    QKeyEvent,
-    QMouseEvent,
     QPainter,
     QPaintEvent,
     QResizeEvent,
     QShowEvent,
-    QTextOption,
 )
-from PySide6.QtWidgets import (
-    QAbstractItemView,
-    QFrame,
-    QHBoxLayout,
-    QListView,
-    QPlainTextEdit,
-    QStyleOptionViewItem,
-    QVBoxLayout,
-    QWidget,
+from PySide6.QtWidgets import QFrame, QVBoxLayout, QWidget
+
+from app.engine.chat import GLYPHS
+from app.engine.events import AttachmentState, ChatState, Event, Person, TypingChanged
+from app.ui.chat.composer import Composer, Draft
+from app.ui.chat.list import ChatList, ChatModel
+from app.ui.chat.model import (
+    Change,
+    ChatRow,
+    UnreadCounter,
+    glyph_name,
+    private_label,
+    typing_label,
 )
+from app.ui.chat.previews import Previews
+from app.ui.chat.row_layout import Hit, Target
+from app.ui.theme import TypeStyle, color, font_of, paint_avatar
+from app.ui.widgets import Button, EmptyState, Menu
 
-from app.engine.events import Event
-from app.ui.chat.list import ChatDelegate, ChatModel
-from app.ui.chat.model import UnreadCounter
-from app.ui.theme import Radius, TypeStyle, color, fill_rounded, font_of, stroke_rounded, theme
-from app.ui.widgets import Button, EmptyState, IconButton, Menu
-
-MAX_TEXT_CHARS = 10_000
-_MAX_FIELD_PX = 120
-_FIELD_PAD_PX = 7
+_TYPING_PX = 32
+_SPOKEN_CHARS = 200
 
 
-class MessageField(QPlainTextEdit):
-    """Grows with its text; Enter sends, Shift+Enter starts a line."""
-
-    submitted = Signal()
-    focusChanged = Signal()
+class TypingLine(QWidget):
+    """Who is writing now, with the face of the first."""
 
     def __init__(self, parent: QWidget) -> None:
         super().__init__(parent)
-        self.setObjectName("chatInput")
-        self.setAccessibleName("Write a message")
-        self.setPlaceholderText("Write a message")
-        self.setFont(font_of(TypeStyle.BODY))
-        self.setTabChangesFocus(True)
-        self.setFrameShape(QFrame.Shape.NoFrame)
-        self.setAcceptDrops(False)
-        self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.setWordWrapMode(QTextOption.WrapMode.WrapAtWordBoundaryOrAnywhere)
-        self.viewport().setAutoFillBackground(False)
-        self.document().setDocumentMargin(0)
-        self.setViewportMargins(0, _FIELD_PAD_PX, 0, _FIELD_PAD_PX)
-        self.textChanged.connect(self._grow)
-        self._grow()
+        self.setObjectName("chatTyping")
+        self.setFixedHeight(_TYPING_PX)
+        self._people: tuple[tuple[str, str], ...] = ()
+        self.hide()
 
-    def _grow(self) -> None:
-        lines = max(1, round(self.document().size().height()))
-        wanted = lines * self.fontMetrics().lineSpacing() + 2 * _FIELD_PAD_PX + 2
-        height = min(_MAX_FIELD_PX, max(32, wanted))
-        self.setFixedHeight(height)
-        policy = Qt.ScrollBarPolicy
-        self.setVerticalScrollBarPolicy(
-            policy.ScrollBarAsNeeded if wanted > _MAX_FIELD_PX else policy.ScrollBarAlwaysOff
-        )
+    @property
+    def text(self) -> str:
+        """The words that are shown."""
+        return typing_label([name for _, name in self._people])
 
-    def resizeEvent(self, event: QResizeEvent) -> None:
-        """A new width wraps the text anew."""
-        super().resizeEvent(event)
-        if event.size().width() != event.oldSize().width():
-            self._grow()
-
-    def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Enter sends."""
-        shifted = bool(event.modifiers() & Qt.KeyboardModifier.ShiftModifier)
-        if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and not shifted:
-            self.submitted.emit()
-            return
-        super().keyPressEvent(event)
-
-    def focusInEvent(self, event: QFocusEvent) -> None:
-        """The frame around the field shows the focus."""
-        super().focusInEvent(event)
-        self.focusChanged.emit()
-
-    def focusOutEvent(self, event: QFocusEvent) -> None:
-        """And loses it."""
-        super().focusOutEvent(event)
-        self.focusChanged.emit()
-
-
-class Composer(QWidget):
-    """The rounded frame with the field, attach and send."""
-
-    submitted = Signal(str)
-    attachRequested = Signal()
-
-    def __init__(self, parent: QWidget) -> None:
-        super().__init__(parent)
-        row = QHBoxLayout(self)
-        row.setContentsMargins(13, 5, 5, 5)
-        row.setSpacing(2)
-        self.field = MessageField(self)
-        self.field.submitted.connect(self._submit)
-        self.field.focusChanged.connect(self.update)
-        self.field.textChanged.connect(self._on_text)
-        row.addWidget(self.field, 1, Qt.AlignmentFlag.AlignVCenter)
-        self.attach = IconButton("paperclip", "Send a file")
-        self.attach.setObjectName("chatAttach")
-        self.attach.clicked.connect(self.attachRequested)
-        row.addWidget(self.attach, 0, Qt.AlignmentFlag.AlignBottom)
-        self.send = IconButton("paper-plane-right-fill", "Send message")
-        self.send.setObjectName("chatSend")
-        self.send.clicked.connect(self._submit)
-        row.addWidget(self.send, 0, Qt.AlignmentFlag.AlignBottom)
-        self._on_text()
-
-    def _on_text(self) -> None:
-        ready = bool(self.field.toPlainText().strip())
-        self.send.setEnabled(ready)
-        self.send.set_icon_name("paper-plane-right-fill", "accent_text" if ready else "text3")
-
-    def _submit(self) -> None:
-        text = self.field.toPlainText().strip()
-        if text:
-            self.field.clear()
-            self.submitted.emit(text[:MAX_TEXT_CHARS])
+    def set_people(self, people: tuple[tuple[str, str], ...]) -> None:
+        """Show these people: identities and names."""
+        self._people = people
+        self.setAccessibleName(self.text)
+        self.setVisible(bool(people))
+        self.update()
 
     def paintEvent(self, _event: QPaintEvent) -> None:
-        """Paint the frame, thicker and in the accent while one writes."""
+        """Paint the line."""
+        if not self._people:
+            return
         painter = QPainter(self)
-        box = QRectF(self.rect())
-        fill_rounded(painter, box, Radius.INPUT, color("surface2"))
-        focused = self.field.hasFocus()
-        edge = color("accent" if focused else "control")
-        stroke_rounded(painter, box, Radius.INPUT, edge, 2 if focused else 1)
-
-    def mousePressEvent(self, _event: QMouseEvent) -> None:
-        """A press anywhere on the frame means the field."""
-        self.field.setFocus(Qt.FocusReason.MouseFocusReason)
+        identity, name = self._people[0]
+        paint_avatar(painter, QRectF(16, 7, 18, 18), identity, name)
+        font = font_of(TypeStyle.CAPTION)
+        painter.setFont(font)
+        painter.setPen(color("text3"))
+        box = QRectF(42, 0, self.width() - 58, self.height())
+        words = painter.fontMetrics().elidedText(
+            self.text, Qt.TextElideMode.ElideRight, round(box.width())
+        )
+        painter.drawText(box, Qt.AlignmentFlag.AlignVCenter, words)
 
 
 class ChatPanel(QWidget):
-    """Messages and field; `unreadChanged` carries the badge's text."""
+    """Messages and composer. Signals carry what is wished; rows are `ChatRow`s.
 
-    sendRequested = Signal(str)
+    `sendRequested` a `Draft`, `editRequested` row and text, `deleteRequested` and
+    `retryRequested` a row, `reactRequested` row, glyph and whether it is on, `typed` whether one
+    writes and to whom, `linkRequested` what stands in the text and the address, `pictureRequested`
+    a path, `saveRequested` a path and a name, `moreRequested` where to open a menu, `announced` a
+    sentence for a screen reader, `unreadChanged` the badge's text.
+    """
+
+    sendRequested = Signal(object)
+    editRequested = Signal(object, str)
+    deleteRequested = Signal(object)
+    retryRequested = Signal(object)
+    reactRequested = Signal(object, str, bool)
     attachRequested = Signal()
+    typed = Signal(bool, object)
+    linkRequested = Signal(str, str)
+    pictureRequested = Signal(object)
+    saveRequested = Signal(object, str)
+    filesRequested = Signal()
+    moreRequested = Signal(QPoint)
+    announced = Signal(str)
     unreadChanged = Signal(str)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.unread = UnreadCounter()
-        self._last_own = ""
+        self.can_moderate = False
         self.model = ChatModel(self)
+        self.previews = Previews(self)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
-        self.list = QListView()
-        self._set_up_list()
+        self.list = ChatList(self.model, self.previews)
+        self._wire_list()
         column.addWidget(self.list, 1)
         self._empty = EmptyState(
             "chat-circle-dots", "Say hello", "Messages reach everyone in the meeting."
         )
         self._empty.setParent(self.list)
+        self.typing = TypingLine(self)
+        column.addWidget(self.typing)
         self._line = QFrame()
         self._line.setProperty("role", "hairline")
         self._line.setFixedHeight(1)
         column.addWidget(self._line)
-        foot = QVBoxLayout()
-        foot.setContentsMargins(12, 12, 12, 12)
         self.composer = Composer(self)
-        self.composer.submitted.connect(self._on_submitted)
-        self.composer.attachRequested.connect(self.attachRequested)
-        foot.addWidget(self.composer)
-        column.addLayout(foot)
+        self._wire_composer()
+        column.addWidget(self.composer)
         self.pill = Button("", tone="primary", size="small", parent=self)
         self.pill.setObjectName("chatNewMessages")
         self.pill.clicked.connect(self.scroll_to_end)
         self.pill.hide()
 
-    def _set_up_list(self) -> None:
+    def _wire_list(self) -> None:
         view = self.list
-        view.setObjectName("chatList")
-        view.setAccessibleName("Messages")
-        view.setModel(self.model)
-        self._delegate = ChatDelegate(view)
-        self._delegate.linkActivated.connect(self._on_link)
-        view.setItemDelegate(self._delegate)
-        view.setFrameShape(QFrame.Shape.NoFrame)
-        view.setResizeMode(QListView.ResizeMode.Adjust)
-        view.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
-        view.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        view.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
-        view.setMouseTracking(True)
-        view.viewport().setMouseTracking(True)
-        view.viewport().installEventFilter(self)
-        view.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
-        view.customContextMenuRequested.connect(self._on_menu)
+        view.delegate.pressed.connect(self._on_pressed)
+        view.menuRequested.connect(self._open_menu)
+        view.replyRequested.connect(self._reply)
+        view.deleteRequested.connect(self._delete)
+        view.copyRequested.connect(lambda row: QGuiApplication.clipboard().setText(row.text))
         view.verticalScrollBar().valueChanged.connect(self._on_scrolled)
-        theme.changed.connect(view.viewport().update)
+        view.widthChanged.connect(self._place)
+
+    def _wire_composer(self) -> None:
+        self.composer.submitted.connect(self.sendRequested)
+        self.composer.edited.connect(self.editRequested)
+        self.composer.attachRequested.connect(self.attachRequested)
+        self.composer.editLastRequested.connect(self._edit_last)
+        self.composer.moreRequested.connect(self.moreRequested)
+        self.composer.typed.connect(self.typed)
 
     # -- messages ---------------------------------------------------------------------------
 
     def handle(self, event: Event) -> None:
         """Take a chat event; others are ignored."""
-        at_end = self._is_at_end()
+        if isinstance(event, TypingChanged):
+            at_end = self.list.is_at_end()
+            self.typing.set_people(event.people)
+            if at_end:
+                self._stay_at_end()
+            return
+        at_end = self.list.is_at_end()
         change = self.model.handle(event)
         if change is None:
             return
+        self.list.handle(change)
         self._empty.setVisible(self.model.rowCount() == 0)
-        if not change.inserted:
-            self.list.scheduleDelayedItemsLayout()
+        if change.inserted:
+            self._on_inserted(change, at_end=at_end)
+        elif change.by_others and self._is_finished(change):
+            self._announce(self.model.row(change.first))
+
+    def _on_inserted(self, change: Change, *, at_end: bool) -> None:
+        if change.is_old:
+            count = "1 earlier message" if change.count == 1 else f"{change.count} earlier messages"
+            self.announced.emit(count)
             return
-        if at_end or not change.by_others:
+        if not change.by_others:
             self.scroll_to_end()
-        if change.by_others:
+        else:
             being_read = self.isVisible() and at_end and self._window_is_active()
             self.unread.handle_message(being_read=being_read)
+            self._was_growing = self.model.row(change.first).growing
+            if not self._was_growing:
+                self._announce(self.model.row(change.first))
         self._show_unread()
+
+    _was_growing = False
+
+    def _is_finished(self, change: Change) -> bool:
+        """Whether the line that was growing has just become whole."""
+        row = self.model.row(change.first)
+        last = change.first == self.model.rowCount() - 1
+        if not (self._was_growing and last) or row.growing:
+            return False
+        self._was_growing = False
+        return True
+
+    def _announce(self, row: ChatRow) -> None:
+        text = row.text or ", ".join(one.name or "picture" for one in row.attachments)
+        who = f"{row.name}, {private_label(row).lower()}" if row.private else row.name
+        self.announced.emit(f"{who}: {text[:_SPOKEN_CHARS]}")
+
+    def set_people(self, others: Sequence[Person], *, can_moderate: bool) -> None:
+        """Who can be written to, and whether one may delete what others wrote."""
+        self.composer.set_people(others)
+        self.can_moderate = can_moderate
+
+    def set_offline(self, offline: bool) -> None:
+        """Messages wait while the connection is being restored."""
+        self.list.delegate.offline = offline
+        self.list.delegate.forget()
+        at_end = self.list.is_at_end()
+        self.list.lay_out()
+        if at_end:
+            self.list.scrollToBottom()
 
     def focus_field(self) -> None:
         """Let the person write."""
         self.composer.field.setFocus(Qt.FocusReason.ShortcutFocusReason)
 
-    def restore_draft(self, text: str) -> None:
+    def write_to(self, person: Person) -> None:
+        """Begin a private message."""
+        self.composer.choose(person.identity, person.name)
+        self.focus_field()
+
+    def restore_draft(self, draft: Draft) -> None:
         """Put a line that could not be sent back, unless something was written meanwhile."""
-        if not self.composer.field.toPlainText():
-            self.composer.field.setPlainText(text)
+        self.composer.restore(draft)
+
+    def add_pictures(self, files: Sequence[Path]) -> None:
+        """Send these pictures with the next message."""
+        self.composer.add_pictures(files)
+
+    def close_chat(self) -> None:
+        """The meeting is over: decode nothing more."""
+        self.previews.close()
+
+    # -- place ------------------------------------------------------------------------------
 
     def scroll_to_end(self) -> None:
         """Show the newest message."""
-        self.list.doItemsLayout()
+        self.list.lay_out()
         self.list.scrollToBottom()
         self._read()
 
@@ -247,40 +251,23 @@ class ChatPanel(QWidget):
         """Opening the chat at its end reads it."""
         super().showEvent(event)
         self._place()
-        if self._is_at_end() or self.pill.isHidden():
+        if self.list.is_at_end() or self.pill.isHidden():
             self.scroll_to_end()
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Keep the pill over the list's end and the end in sight."""
-        at_end = self._is_at_end()
+        at_end = self.list.is_at_end()
         super().resizeEvent(event)
-        self._place()
         if at_end:
-            self.list.doItemsLayout()
-            self.list.scrollToBottom()
+            self._stay_at_end()
+        self._place()
 
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """A hand over links; the empty state follows the list's size."""
-        if watched is self.list.viewport():
-            if event.type() == QEvent.Type.MouseMove and isinstance(event, QMouseEvent):
-                self._point_at(event.position().toPoint())
-            elif event.type() == QEvent.Type.Resize:
-                self._place()
-        return super().eventFilter(watched, event)
-
-    def _point_at(self, at: QPoint) -> None:
-        index = self.list.indexAt(at)
-        over_link = False
-        if index.isValid():
-            option = QStyleOptionViewItem()
-            option.rect = self.list.visualRect(index)
-            over_link = bool(self._delegate.link_at(option, index, at.toPointF()))
-        shape = Qt.CursorShape.PointingHandCursor if over_link else Qt.CursorShape.ArrowCursor
-        self.list.viewport().setCursor(shape)
-
-    def _is_at_end(self) -> bool:
-        bar = self.list.verticalScrollBar()
-        return bar.value() >= bar.maximum() - 4
+    def _stay_at_end(self) -> None:
+        layout = self.layout()
+        if layout is not None:
+            layout.activate()
+        self.list.lay_out()
+        self.list.scrollToBottom()
 
     def _window_is_active(self) -> bool:
         # Offscreen and on some desktops no window is ever active: being shown has to do.
@@ -288,7 +275,7 @@ class ChatPanel(QWidget):
         return active is None or self.window().isActiveWindow()
 
     def _on_scrolled(self) -> None:
-        if self.isVisible() and self._is_at_end():
+        if self.isVisible() and self.list.is_at_end():
             self._read()
 
     def _read(self) -> None:
@@ -297,7 +284,7 @@ class ChatPanel(QWidget):
             self._show_unread()
 
     def _show_unread(self) -> None:
-        missed = self.unread.count > 0 and not self._is_at_end()
+        missed = self.unread.count > 0 and not self.list.is_at_end()
         self.pill.setVisible(missed and self.isVisible())
         if missed:
             self.pill.setText(self.unread.pill)
@@ -306,8 +293,7 @@ class ChatPanel(QWidget):
 
     def _place(self) -> None:
         self._empty.setVisible(self.model.rowCount() == 0)
-        size = self._empty.sizeHint()
-        height = max(120, size.height())
+        height = max(120, self._empty.sizeHint().height())
         self._empty.setGeometry(
             0, max(0, (self.list.height() - height) // 2), self.list.width(), height
         )
@@ -319,23 +305,105 @@ class ChatPanel(QWidget):
         )
         self.pill.raise_()
 
-    def _on_submitted(self, text: str) -> None:
-        self.sendRequested.emit(text)
+    # -- deeds ------------------------------------------------------------------------------
 
-    def _on_link(self, url: str) -> None:
-        QDesktopServices.openUrl(QUrl(url))
+    def _on_pressed(self, row: ChatRow, hit: Hit) -> None:
+        match hit.target:
+            case Target.LINK:
+                self.linkRequested.emit(hit.shown, hit.value)
+            case Target.QUOTE if row.quote is not None:
+                self.list.show_message((row.quote.identity, row.quote.id))
+            case Target.PICTURE:
+                path = _picture_path(row, hit.value)
+                if path is not None:
+                    self.pictureRequested.emit(path)
+            case Target.FILE:
+                self.filesRequested.emit()
+            case Target.RETRY:
+                self.retryRequested.emit(row)
+            case Target.REACTION:
+                mine = any(one.glyph == hit.value and one.is_mine for one in row.reactions)
+                self.reactRequested.emit(row, hit.value, not mine)
+            case _:
+                pass
 
-    def _on_menu(self, at: QPoint) -> None:
-        index = self.list.indexAt(at)
-        if not index.isValid():
+    def _edit_last(self) -> None:
+        row = self.model.log.last_own()
+        if row is not None and not self.composer.is_editing:
+            self.composer.start_edit(row)
+
+    def _reply(self, row: ChatRow) -> None:
+        if not row.deleted:
+            self.composer.start_reply(row)
+
+    def _delete(self, row: ChatRow) -> None:
+        if not row.deleted and (row.is_mine or self.can_moderate):
+            self.deleteRequested.emit(row)
+
+    def _open_menu(self, row: ChatRow, at: QPoint) -> None:
+        if row.deleted:
             return
-        text = self.model.row(index.row()).text
         menu = Menu(self)
+        menu.setObjectName("chatMenu")
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         menu.add_item(
-            "Copy message",
-            lambda: QGuiApplication.clipboard().setText(text),
-            icon="copy",
-            name="actionCopyMessage",
+            "Reply", partial(self._reply, row), icon="arrow-bend-up-left", name="actionReply"
         )
-        menu.popup(self.list.viewport().mapToGlobal(at))
+        if row.text:
+            menu.add_item(
+                "Copy message",
+                lambda: QGuiApplication.clipboard().setText(row.text),
+                icon="copy",
+                name="actionCopyMessage",
+            )
+        for picture in row.attachments:
+            if picture.state is AttachmentState.HERE and picture.path is not None:
+                menu.add_item(
+                    f"Save {picture.name.replace('&', '&&')}",
+                    partial(self.saveRequested.emit, picture.path, picture.name),
+                    icon="download-simple",
+                    name="actionSavePicture",
+                )
+        if row.is_mine and not row.growing and row.text:
+            menu.add_item(
+                "Edit",
+                partial(self.composer.start_edit, row),
+                icon="pencil-simple",
+                name="actionEditMessage",
+                shortcut="Up",
+            )
+        if row.state is ChatState.FAILED:
+            menu.add_item(
+                "Send again",
+                partial(self.retryRequested.emit, row),
+                icon="arrow-clockwise",
+                name="actionRetryMessage",
+            )
+        if row.state is ChatState.SENT:
+            self._add_reactions(menu, row)
+        if row.is_mine or self.can_moderate:
+            menu.addSeparator()
+            menu.add_item(
+                "Delete",
+                partial(self._delete, row),
+                icon="trash",
+                name="actionDeleteMessage",
+                danger=True,
+            )
+        menu.popup(at)
+
+    def _add_reactions(self, menu: Menu, row: ChatRow) -> None:
+        mine = {one.glyph for one in row.reactions if one.is_mine}
+        menu.addSeparator()
+        for glyph in GLYPHS:
+            on = glyph not in mine
+            menu.add_item(
+                glyph_name(glyph) if on else f"Take back {glyph_name(glyph).lower()}",
+                partial(self.reactRequested.emit, row, glyph, on),
+                icon=f"{glyph}-fill",
+                name=f"actionReact_{glyph}",
+            )
+
+
+def _picture_path(row: ChatRow, attachment_id: str) -> Path | None:
+    return next((one.path for one in row.attachments if one.id == attachment_id), None)
