@@ -17,7 +17,7 @@ from enum import StrEnum
 from livekit.protocol import models as lk
 
 from app.protocol.errors import ProtocolError
-from app.protocol.streams.splitter import StreamDescription, TextSplitter
+from app.protocol.streams.splitter import StreamDescription, TextFacts, TextSplitter
 
 CHAT_TOPIC = "lk.chat"
 LEGACY_TOPIC = "lk-chat-topic"
@@ -115,11 +115,13 @@ def packets_of(outgoing: OutgoingLine, sender: str) -> Iterator[lk.DataPacket]:
             sender_identity=sender,
         )
     )
-    header = splitter.open(
-        reply_to_stream_id=outgoing.reply_to, attached_stream_ids=outgoing.attachments
+    yield splitter.open(
+        TextFacts(
+            reply_to_stream_id=outgoing.reply_to,
+            attached_stream_ids=outgoing.attachments,
+            operation=_TO_WIRE[outgoing.operation],
+        )
     )
-    header.stream_header.text_header.operation_type = _TO_WIRE[outgoing.operation]
-    yield header
     yield from splitter.write(text)
     yield splitter.close()
 

@@ -326,7 +326,7 @@ class RpcDesk:
                 for ended in self._machine.handle_send_failed(action.call_id):
                     self._perform_now(ended)
                 return
-            log.warning("rpc answer not sent", error=type(error).__name__)
+            log.info("rpc answer not sent", error=type(error).__name__)
 
     def _watch_time(self) -> None:
         if self._timer is not None:
