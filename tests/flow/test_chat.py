@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from app.engine import chat_desk
+from app.engine.chat import MAX_TEXT_CHARS
 from app.engine.client import JoinSpec
 from app.engine.events import (
     AttachmentState,
@@ -222,9 +222,9 @@ async def test_who_comes_back_finds_the_own_lines_again(chat: Chat) -> None:
 
 async def test_a_line_too_long_is_refused_and_the_longest_arrives(chat: Chat) -> None:
     with pytest.raises(WorldError) as raised:
-        await chat.guest.engine.send_chat("x" * (chat_desk.MAX_TEXT_CHARS + 1))
+        await chat.guest.engine.send_chat("x" * (MAX_TEXT_CHARS + 1))
     assert raised.value.reason is Reason.TOO_LARGE
 
-    longest = "é" * chat_desk.MAX_TEXT_CHARS
+    longest = "é" * MAX_TEXT_CHARS
     await chat.guest.engine.send_chat(longest)
     assert (await line(chat.host, longest)).text == longest

@@ -164,7 +164,7 @@ class RecipientChip(QToolButton):
     def sizeHint(self) -> QSize:
         """Fit the name."""
         width = QFontMetricsF(self.font()).horizontalAdvance(self.text())
-        return QSize(min(220, round(width) + 10 + 6 + 12 + 9), 22)
+        return QSize(min(220, round(width) + 10 + 6 + 12 + 9), 28)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Enter presses, as Space does."""
@@ -172,9 +172,9 @@ class RecipientChip(QToolButton):
             super().keyPressEvent(event)
 
     def paintEvent(self, _event: QPaintEvent) -> None:
-        """Paint the pill."""
+        """Paint the pill, less high than what can be pressed."""
         painter = QPainter(self)
-        box = QRectF(self.rect())
+        box = QRectF(self.rect()).adjusted(0, 3, 0, -3)
         back = "agent_soft" if self._private else "surface3"
         fill_rounded(painter, box, box.height() / 2, color(back))
         if self.hasFocus():
@@ -284,9 +284,10 @@ class Composer(QWidget):
         self._editing: ChatRow | None = None
         self._files: list[Path] = []
         self._before_edit = ""
+        self._is_filling = False
         column = QVBoxLayout(self)
-        column.setContentsMargins(12, 12, 12, 12)
-        column.setSpacing(6)
+        column.setContentsMargins(12, 9, 12, 12)
+        column.setSpacing(5)
         self._make_head(column)
         self.bar = ReplyBar(self)
         self.bar.cancelled.connect(self.cancel)
@@ -311,7 +312,7 @@ class Composer(QWidget):
         self.send.clicked.connect(self._submit)
         self.attach.clicked.connect(self.attachRequested)
         self.emoji.clicked.connect(self._pick_emoji)
-        self._on_text()
+        self._refresh()
 
     def _make_head(self, column: QVBoxLayout) -> None:
         head = QHBoxLayout()
@@ -354,9 +355,15 @@ class Composer(QWidget):
     def restore(self, draft: Draft) -> None:
         """Put back what could not be sent, unless something was written meanwhile."""
         if not self.field.toPlainText() and not self._files:
-            self.field.setPlainText(draft.text)
-            self.field.moveCursor(QTextCursor.MoveOperation.End)
+            self._fill(draft.text)
             self._set_files(list(draft.files))
+
+    def _fill(self, text: str) -> None:
+        """Put a text into the field that nobody types at this moment."""
+        self._is_filling = True
+        self.field.setPlainText(text)
+        self.field.moveCursor(QTextCursor.MoveOperation.End)
+        self._is_filling = False
 
     def add_pictures(self, files: Sequence[Path]) -> None:
         """Send these pictures with the next message."""
@@ -383,8 +390,7 @@ class Composer(QWidget):
         self._before_edit = self.field.toPlainText()
         self.bar.show_words("Editing your message", row.text)
         self.field.can_cancel = True
-        self.field.setPlainText(row.text)
-        self.field.moveCursor(QTextCursor.MoveOperation.End)
+        self._fill(row.text)
         self.field.setFocus(Qt.FocusReason.OtherFocusReason)
         self.recipient.setEnabled(False)
 
@@ -396,9 +402,8 @@ class Composer(QWidget):
         self.bar.hide()
         self.recipient.setEnabled(True)
         if was_editing:
-            self.field.setPlainText(self._before_edit)
-            self.field.moveCursor(QTextCursor.MoveOperation.End)
-        self._on_text()
+            self._fill(self._before_edit)
+        self._refresh()
 
     def set_people(self, people: Sequence[Person]) -> None:
         """Who else is here."""
@@ -420,7 +425,7 @@ class Composer(QWidget):
             name = person.name if person is not None else f"{name} (left)"
             self.recipient.set_name(name, private=True)
             self.field.setPlaceholderText(f"Only {name} will see this")
-        self._on_text()
+        self._refresh()
 
     def _receiver_is_here(self) -> bool:
         return not self._to[0] or any(p.identity == self._to[0] for p in self._people)
@@ -448,6 +453,11 @@ class Composer(QWidget):
     # -- sending ----------------------------------------------------------------------------
 
     def _on_text(self) -> None:
+        self._refresh()
+        if not self.is_editing and not self._is_filling:
+            self.typed.emit(bool(self.field.toPlainText().strip()), self.to)
+
+    def _refresh(self) -> None:
         text = self.field.toPlainText()
         left = MAX_TEXT_CHARS - len(text)
         ready = bool(text.strip() or (self._files and not self.is_editing))
@@ -458,8 +468,6 @@ class Composer(QWidget):
             words = f"{left:,} characters left" if left >= 0 else f"{-left:,} characters too many"
             self.left.setText(words)
             self.left.set_tone("text3" if left >= 0 else "danger")
-        if not self.is_editing:
-            self.typed.emit(bool(text.strip()), self.to)
 
     def _submit(self) -> None:
         if not self.send.isEnabled():
@@ -479,7 +487,7 @@ class Composer(QWidget):
     def _set_files(self, files: list[Path]) -> None:
         self._files = files
         self.pictures.show_files(files)
-        self._on_text()
+        self._refresh()
 
     def _remove_picture(self, number: int) -> None:
         self._set_files([path for n, path in enumerate(self._files) if n != number])
@@ -508,9 +516,11 @@ class _Frame(QWidget):
         bottom = Qt.AlignmentFlag.AlignBottom
         self.attach = IconButton("paperclip", "Attach a picture or a file", side_px=28)
         self.attach.setObjectName("chatAttach")
+        self.attach.setFixedHeight(32)
         row.addWidget(self.attach, 0, bottom)
         self.emoji = IconButton("smiley", "Insert an emoji", side_px=28)
         self.emoji.setObjectName("chatEmoji")
+        self.emoji.setFixedHeight(32)
         row.addWidget(self.emoji, 0, bottom)
         row.addSpacing(4)
         self.send = _SendButton(self)

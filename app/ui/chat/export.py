@@ -14,7 +14,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from app.runtime.errors import Reason, WorldError
-from app.ui.chat.model import ChatRow, clock_label, private_label
+from app.ui.chat.model import ChatRow, clock_label, private_note
 
 _MARKUP = re.compile(r"([\\`*_{}\[\]<>#+\-!|~])")
 _NOT_IN_NAMES = re.compile(r'[\x00-\x1f/\\:*?"<>|]+')
@@ -90,7 +90,7 @@ def _markdown(row: ChatRow, zone: tzinfo | None) -> list[str]:
 
 
 def _notes(row: ChatRow) -> str:
-    parts = [private_label(row).lower()] if row.private else []
+    parts = [private_note(row)] if row.private else []
     parts += ["edited"] if row.edited else []
     parts += ["not sent"] if row.failed is not None else []
     return ", ".join(parts)

@@ -50,6 +50,8 @@ from app.ui.theme import Radius, color, stroke_rounded, theme
 AnyIndex = QModelIndex | QPersistentModelIndex
 
 _CACHED_LAYOUTS = 300
+_BOTTOM_PX = 6
+_NARROW_PX = 120
 
 
 class ChatModel(QAbstractListModel):
@@ -115,7 +117,6 @@ class ChatDelegate(QStyledItemDelegate):
         self._laid: OrderedDict[Key, RowLayout] = OrderedDict()
         self._heights: dict[Key, tuple[ChatRow, int]] = {}
         self._width_px = 0
-        self._last: Key | None = None
         self.offline = False
         theme.changed.connect(self.forget)
 
@@ -134,7 +135,7 @@ class ChatDelegate(QStyledItemDelegate):
     def sizeHint(self, option: QStyleOptionViewItem, index: AnyIndex) -> QSize:
         """Height of a row at the view's width; hot: asked for every row at every change."""
         del option
-        return QSize(self._width_px or self.set_width(), self.height_of(index.row()))
+        return QSize(_NARROW_PX, self.height_of(index.row()))
 
     def height_of(self, number: int) -> int:
         """Height of a row by its number."""
@@ -143,16 +144,9 @@ class ChatDelegate(QStyledItemDelegate):
             return 0
         row = rows[number]
         key = (row.identity, row.id)
-        is_last = number == len(rows) - 1
         known = self._heights.get(key)
-        if known is not None and known[0] is row and (is_last == (key == self._last)):
+        if known is not None and known[0] is row:
             return known[1]
-        if is_last:
-            before, self._last = self._last, key
-            if before is not None and before != key:
-                self._laid.pop(before, None)
-                self._heights.pop(before, None)
-            self._laid.pop(key, None)
         height = round(self.laid(number).height_px)
         self._heights[key] = (row, height)
         return height
@@ -171,7 +165,6 @@ class ChatDelegate(QStyledItemDelegate):
             row,
             width_px,
             day=day_label(row.at_ms, int(time.time() * 1000)) if row.starts_day else "",
-            is_last=number == len(rows) - 1,
             offline=self.offline,
             size_of=self._size_of,
         )
@@ -181,8 +174,11 @@ class ChatDelegate(QStyledItemDelegate):
         return laid
 
     def set_width(self) -> int:
-        """Take over the view's width; returns it."""
-        width_px = max(120, self._view.viewport().width())
+        """Take over the view's width; returns it.
+
+        The scroll bar lies over the margin: when it comes, no text has to move.
+        """
+        width_px = max(_NARROW_PX, self._view.width())
         if width_px != self._width_px:
             self._width_px = width_px
             self.forget()
@@ -247,11 +243,12 @@ class ChatList(QListView):
     copyRequested = Signal(object)
     deleteRequested = Signal(object)
     replyRequested = Signal(object)
-    widthChanged = Signal()
+    resized = Signal()
 
     def __init__(self, model: ChatModel, previews: Previews) -> None:
         super().__init__()
         self._messages = model
+        self._is_laying_out = False
         self.delegate = ChatDelegate(self, model, previews)
         self.setObjectName("chatList")
         self.setAccessibleName("Messages")
@@ -264,7 +261,11 @@ class ChatList(QListView):
         self.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
         self.setMouseTracking(True)
         self.viewport().setMouseTracking(True)
-        self.verticalScrollBar().setSingleStep(24)
+        self._sticks = True
+        bar = self.verticalScrollBar()
+        bar.setSingleStep(24)
+        bar.valueChanged.connect(self._on_scrolled)
+        bar.rangeChanged.connect(self._on_range)
         previews.ready.connect(self._on_picture)
         theme.changed.connect(self.lay_out)
 
@@ -273,46 +274,62 @@ class ChatList(QListView):
     def lay_out(self) -> None:
         """Place every row now, at the bottom when they do not fill the view."""
         self.delegate.set_width()
+        # Other margins resize the viewport, which would come back to here.
+        self._is_laying_out = True
         self._push_down()
+        self._is_laying_out = False
         self.doItemsLayout()
         self.viewport().update()
 
     def _push_down(self) -> None:
-        full, content = self.height(), 0
+        full, content = self.height() - _BOTTOM_PX, 0
         for number in range(self._messages.rowCount()):
             content += self.delegate.height_of(number)
             if content >= full:
                 break
         top = max(0, full - content)
         if self.viewportMargins().top() != top:
-            self.setViewportMargins(0, top, 0, 0)
+            self.setViewportMargins(0, top, 0, _BOTTOM_PX)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
-        """Another width makes other heights."""
+        """Another width makes other heights; the end stays in sight when it was."""
         super().resizeEvent(event)
-        self.delegate.set_width()
-        self.widthChanged.emit()
+        if not self._is_laying_out:
+            self.lay_out()
+            self.resized.emit()
 
     def is_at_end(self) -> bool:
-        """Whether the newest message is in sight."""
+        """Whether the newest message is in sight, and the next one will be."""
+        return self._sticks
+
+    def scroll_to_end(self) -> None:
+        """Show the newest message, and those that follow."""
+        self.lay_out()
+        self._sticks = True
+        self._on_range()
+
+    def _on_scrolled(self) -> None:
         bar = self.verticalScrollBar()
-        return bar.value() >= bar.maximum() - 4
+        self._sticks = bar.value() >= bar.maximum() - 4
+
+    def _on_range(self) -> None:
+        # Whatever makes the list longer or the view lower: who was at the end stays there.
+        if self._sticks:
+            bar = self.verticalScrollBar()
+            bar.setValue(bar.maximum())
 
     def handle(self, change: Change) -> None:
         """Follow a change of the model: nothing that is being read moves."""
-        at_end = self.is_at_end()
-        bar = self.verticalScrollBar()
-        value, top = bar.value(), self._first_in_sight()
+        top = None if self._sticks else self._first_in_sight()
         if not change.inserted and not self._height_changes(change):
             self.update(self._messages.index(change.first))
             return
+        self._lay_out_around(top)
+
+    def _lay_out_around(self, top: tuple[Key, int] | None) -> None:
         self.lay_out()
-        if at_end:
-            self.scrollToBottom()
-        elif top is not None:
+        if top is not None:
             self._hold(*top)
-        else:
-            bar.setValue(value)
 
     def _height_changes(self, change: Change) -> bool:
         index = self._messages.index(change.first)
@@ -332,14 +349,9 @@ class ChatList(QListView):
             bar.setValue(bar.value() + moved)
 
     def _on_picture(self, path: str) -> None:
-        at_end = self.is_at_end()
-        top = self._first_in_sight()
+        top = None if self._sticks else self._first_in_sight()
         self.delegate.forget_picture(path)
-        self.lay_out()
-        if at_end:
-            self.scrollToBottom()
-        elif top is not None:
-            self._hold(*top)
+        self._lay_out_around(top)
 
     # -- pointer and keys -------------------------------------------------------------------
 

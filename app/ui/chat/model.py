@@ -73,10 +73,16 @@ def private_label(row: ChatRow) -> str:
     return f"Only {_listed(names)}" if names else "Private"
 
 
+def private_note(row: ChatRow) -> str:
+    """The same inside a sentence: "only Mia"."""
+    label = private_label(row)
+    return label[:1].lower() + label[1:]
+
+
 def spoken(row: ChatRow) -> str:
     """The sentence that a screen reader says for a message."""
     parts = [row.author, clock_label(row.at_ms)]
-    parts += [private_label(row).lower()] if row.private else []
+    parts += [private_note(row)] if row.private else []
     parts += ["edited"] if row.edited and not row.deleted else []
     parts += ["not sent"] if row.failed is not None else []
     parts += ["sending"] if row.state is ChatState.SENDING else []

@@ -28,7 +28,7 @@ from app.ui.chat.model import (
     ChatRow,
     UnreadCounter,
     glyph_name,
-    private_label,
+    private_note,
     typing_label,
 )
 from app.ui.chat.previews import Previews
@@ -142,7 +142,7 @@ class ChatPanel(QWidget):
         view.deleteRequested.connect(self._delete)
         view.copyRequested.connect(lambda row: QGuiApplication.clipboard().setText(row.text))
         view.verticalScrollBar().valueChanged.connect(self._on_scrolled)
-        view.widthChanged.connect(self._place)
+        view.resized.connect(self._place)
 
     def _wire_composer(self) -> None:
         self.composer.submitted.connect(self.sendRequested)
@@ -157,10 +157,7 @@ class ChatPanel(QWidget):
     def handle(self, event: Event) -> None:
         """Take a chat event; others are ignored."""
         if isinstance(event, TypingChanged):
-            at_end = self.list.is_at_end()
             self.typing.set_people(event.people)
-            if at_end:
-                self._stay_at_end()
             return
         at_end = self.list.is_at_end()
         change = self.model.handle(event)
@@ -201,7 +198,7 @@ class ChatPanel(QWidget):
 
     def _announce(self, row: ChatRow) -> None:
         text = row.text or ", ".join(one.name or "picture" for one in row.attachments)
-        who = f"{row.name}, {private_label(row).lower()}" if row.private else row.name
+        who = f"{row.name}, {private_note(row)}" if row.private else row.name
         self.announced.emit(f"{who}: {text[:_SPOKEN_CHARS]}")
 
     def set_people(self, others: Sequence[Person], *, can_moderate: bool) -> None:
@@ -213,10 +210,7 @@ class ChatPanel(QWidget):
         """Messages wait while the connection is being restored."""
         self.list.delegate.offline = offline
         self.list.delegate.forget()
-        at_end = self.list.is_at_end()
         self.list.lay_out()
-        if at_end:
-            self.list.scrollToBottom()
 
     def focus_field(self) -> None:
         """Let the person write."""
@@ -243,8 +237,7 @@ class ChatPanel(QWidget):
 
     def scroll_to_end(self) -> None:
         """Show the newest message."""
-        self.list.lay_out()
-        self.list.scrollToBottom()
+        self.list.scroll_to_end()
         self._read()
 
     def showEvent(self, event: QShowEvent) -> None:
@@ -255,19 +248,9 @@ class ChatPanel(QWidget):
             self.scroll_to_end()
 
     def resizeEvent(self, event: QResizeEvent) -> None:
-        """Keep the pill over the list's end and the end in sight."""
-        at_end = self.list.is_at_end()
+        """Keep the pill over the list's end."""
         super().resizeEvent(event)
-        if at_end:
-            self._stay_at_end()
         self._place()
-
-    def _stay_at_end(self) -> None:
-        layout = self.layout()
-        if layout is not None:
-            layout.activate()
-        self.list.lay_out()
-        self.list.scrollToBottom()
 
     def _window_is_active(self) -> bool:
         # Offscreen and on some desktops no window is ever active: being shown has to do.

@@ -48,7 +48,6 @@ TEXT_LEFT_PX = SIDE_PX + AVATAR_PX + 10
 DAY_HEIGHT_PX = 36
 HEAD_HEIGHT_PX = 19
 GROUP_GAP_PX = 10
-LAST_GAP_PX = 8
 QUOTE_PX = 22
 NOTE_PX = 18
 CHIP_PX = 22
@@ -136,9 +135,7 @@ class RowLayout:
         return None
 
 
-def lay_out(
-    row: ChatRow, width_px: int, *, day: str, is_last: bool, offline: bool, size_of: SizeOf
-) -> RowLayout:
+def lay_out(row: ChatRow, width_px: int, *, day: str, offline: bool, size_of: SizeOf) -> RowLayout:
     """Lay one message out."""
     laid = RowLayout(row, width_px, day)
     y = 0.0
@@ -161,7 +158,7 @@ def lay_out(
     if laid.note:
         laid.note_y = y
         y += NOTE_PX
-    laid.height_px = y + 3 + (LAST_GAP_PX if is_last else 0)
+    laid.height_px = y + 3
     return laid
 
 

@@ -185,8 +185,6 @@ def test_controls_whose_function_is_missing_are_not_made(meeting: Meeting) -> No
         "topLock",
         "topRecording",
         "topLayoutSpeaker",
-        "chatEmoji",
-        "chatRecipient",
         "peopleMuteAll",
         "filmstrip",
     ):
@@ -370,6 +368,6 @@ def test_a_menu_entry_is_an_action_with_a_name(meeting: Meeting) -> None:
         for action in menu.actions()
         if isinstance(action, QAction)
     }
-    assert names == {"actionPin", "actionSendFile"}
+    assert names == {"actionPin", "actionMessage", "actionSendFile"}
     for menu in meeting.page.findChildren(Menu):
         menu.close()

@@ -123,13 +123,13 @@ def test_a_link_opens_and_the_text_beside_it_does_not(
     meeting.post(line(1, "😀 https://seeds.example/a"))
     view = meeting.page.chat.list
     box = view.visualRect(view.model().index(0, 0))
-    bottom = box.bottom() - 18
+    bottom = box.bottom() - 12
     option = QStyleOptionViewItem()
     option.rect = box
     hit = [
         x
         for x in range(box.left(), box.right(), 4)
-        if meeting.page.chat._delegate.link_at(option, view.model().index(0, 0), QPointF(x, bottom))
+        if view.delegate.link_at(option, view.model().index(0, 0), QPointF(x, bottom))
     ]
     assert hit
     QTest.mouseClick(view.viewport(), Qt.MouseButton.LeftButton, pos=QPoint(hit[0] - 12, bottom))

@@ -138,8 +138,15 @@ def test_a_bomb_is_refused() -> None:
 
 
 def test_records_that_make_no_sense_are_left_out() -> None:
-    good = {"id": "1", "who": "ada", "name": "Ada", "text": "hi", "at": "never", "files": [[1], 2]}
-    bad = [None, [], {**good, "id": ""}, {**good, "text": 5}, {**good, "who": None}]
+    good: dict[str, object] = {
+        "id": "1",
+        "who": "ada",
+        "name": "Ada",
+        "text": "hi",
+        "at": "never",
+        "files": [[1], 2],
+    }
+    bad: list[object] = [None, [], {**good, "id": ""}, {**good, "text": 5}, {**good, "who": None}]
 
     lines, deleted = unpack(packed_json({"lines": [*bad, good], "deleted": [1, ["a"], ["a", "b"]]}))
 
