@@ -36,7 +36,7 @@ def format_of(path: Path) -> ExportFormat:
 
 def suggested_name(room: str, now: datetime) -> str:
     """A name for the file."""
-    safe = _NOT_IN_NAMES.sub(" ", room).strip(" .")[:80] or "Meeting"
+    safe = " ".join(_NOT_IN_NAMES.sub(" ", room).split()).strip(".")[:80] or "Meeting"
     return f"{safe} chat {now:%Y-%m-%d}.txt"
 
 
