@@ -127,13 +127,16 @@ class ChatDesk:
         spawn(self._fetch_history(), name="chat history", owner=self._owner)
 
     def handle_connection_lost(self) -> None:
-        """What is written now waits; what was just written may have been lost."""
+        """The session is gone, and what was just written may be: a resume does not tell this."""
         self._lost_at_ms = _now_ms()
 
     def handle_reconnected(self) -> None:
         """Learn what was missed, and say again what the others missed."""
+        lost_at_ms, self._lost_at_ms = self._lost_at_ms, 0
+        if not lost_at_ms:
+            return
         self._room.local_participant.register_rpc_method(HISTORY_METHOD, self._on_history_asked)
-        spawn(self._fetch_history(self._lost_at_ms), name="chat history", owner=self._owner)
+        spawn(self._fetch_history(lost_at_ms), name="chat history", owner=self._owner)
 
     def handle_left(self, identity: str) -> None:
         """Somebody left."""
