@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import aiohttp
@@ -158,7 +159,7 @@ async def test_a_closed_room_a_removal_and_a_double_are_told_apart(
     assert last.arguments("on_disconnected")[0] == reasons.ROOM_DELETED
 
 
-async def test_a_cut_connection_comes_back_with_its_tracks(
+async def test_a_cut_socket_is_resumed_with_every_track_and_every_packet(
     server: ServerUnderTest, source: MediaSource
 ) -> None:
     port = int(server.url.rsplit(":", 1)[1])
@@ -167,15 +168,68 @@ async def test_a_cut_connection_comes_back_with_its_tracks(
     async with TcpRelay(port) as relay:
         await ada.connect(relay.url, server.token("ada"))
         await bob.connect(server.url, server.token("bob"))
-        old, video = await publish_camera(ada)
-        source.play(None, video)
-        await eventually(lambda: seen.frames.get(old))
+        sid, video = await publish_camera(ada)
+        other, sound = await publish_microphone(bob)
+        source.play(sound, video)
+        await eventually(lambda: seen.frames.get(sid))
+        await eventually(lambda: heard.packets.get(other))
+        numbers = iter(range(300))
+
+        async def send(count: int) -> None:
+            for number in itertools.islice(numbers, count):
+                user = lk_models.UserPacket(payload=b"%d" % number)
+                await ada.send_data(lk_models.DataPacket(user=user), reliable=True)
+
+        await send(100)
+        relay.refuses = True
         relay.cut()
+        await eventually(lambda: heard.count("on_reconnecting") == 1)
+        await send(100)
+        await eventually(lambda: len(seen.data) == 200)
+        relay.refuses = False
+        ada.retry_now()
         await eventually(lambda: heard.count("on_reconnected") == 1)
-        new = heard.arguments("on_local_republished")[1].sid
-        await eventually(lambda: len(seen.frames.get(new, ())) > 30)
+        await send(100)
+        await eventually(lambda: len(seen.data) == 300)
+
+        assert [int(packet.user.payload) for packet, _ in seen.data] == list(range(300))
+        count, sounds = len(seen.frames[sid]), len(heard.packets[other])
+        await eventually(lambda: len(seen.frames[sid]) > count + 30)
+        await eventually(lambda: len(heard.packets[other]) > sounds + 30)
+        for witness in (heard, seen):
+            assert witness.count("on_joined") == 1
+            assert witness.count("on_track") == 1
+            assert witness.count("on_track_removed") == 0
+        again, _ = await publish_microphone(ada)
+        await eventually(lambda: again in seen.receivers)
         await ada.close()
         await bob.close()
+
+
+async def test_a_silent_path_is_replaced_within_the_same_session(
+    server: ServerUnderTest, source: MediaSource
+) -> None:
+    heard, seen = Witness(), Witness()
+    ada, bob = Session(heard), Session(seen)  # type: ignore[arg-type]
+    await ada.connect(server.url, server.token("ada"))
+    await bob.connect(server.url, server.token("bob"))
+    sid, video = await publish_camera(ada)
+    source.play(None, video)
+    await eventually(lambda: seen.frames.get(sid))
+    connection = ada._connection
+    assert connection is not None
+    before = connection._publisher.local().ufrag
+
+    for times in (1, 2):
+        connection._publisher.on_transport_interrupted()
+        await eventually(lambda times=times: heard.count("on_reconnected") == times)
+        count = len(seen.frames[sid])
+        await eventually(lambda count=count: len(seen.frames[sid]) > count + 30)
+    assert connection._publisher.local().ufrag != before
+    assert heard.count("on_joined") == 1
+    assert seen.count("on_track_removed") == 0
+    await ada.close()
+    await bob.close()
 
 
 @pytest.mark.parametrize("fault", ["migration", "node_failure"])
