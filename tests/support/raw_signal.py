@@ -14,7 +14,10 @@ DEADLINE_S = 30.0
 
 
 class RawSignal:
-    """One socket to `/rtc/v1`; an async context manager. It has no media."""
+    """One socket to `/rtc/v1`; an async context manager. It has no media.
+
+    A join request with `reconnect` resumes; its first message is the test's to receive.
+    """
 
     def __init__(self, url: str, token: str, join: rtc.JoinRequest | None = None) -> None:
         self._url = url
@@ -23,6 +26,7 @@ class RawSignal:
         self._session: aiohttp.ClientSession | None = None
         self._socket: aiohttp.ClientWebSocketResponse | None = None
         self.joined = rtc.JoinResponse()
+        self.kinds: list[str | None] = []
 
     @property
     def socket(self) -> aiohttp.ClientWebSocketResponse:
@@ -44,7 +48,8 @@ class RawSignal:
         except aiohttp.ClientError:
             await self._session.close()
             raise
-        self.joined = (await self.receive("join")).join
+        if not self._join.reconnect:
+            self.joined = (await self.receive("join")).join
         return self
 
     async def __aexit__(
@@ -54,6 +59,12 @@ class RawSignal:
         trace: TracebackType | None,
     ) -> None:
         await self.close()
+
+    async def wait_closed(self) -> None:
+        """Return when the server has closed the socket; messages before that are skipped."""
+        async with asyncio.timeout(DEADLINE_S):
+            while (await self.socket.receive()).type is aiohttp.WSMsgType.BINARY:
+                pass
 
     async def close(self) -> None:
         """Close whatever is open."""
@@ -74,7 +85,8 @@ class RawSignal:
                 assert message.type is aiohttp.WSMsgType.BINARY, f"{variant}: {message}"
                 response = rtc.SignalResponse()
                 response.ParseFromString(message.data)
-                if response.WhichOneof("message") == variant:
+                self.kinds.append(response.WhichOneof("message"))
+                if self.kinds[-1] == variant:
                     return response
 
     async def round_trip(self) -> None:
