@@ -37,3 +37,34 @@ async def test_a_browser_and_an_sdk_see_hear_and_read_each_other(server: ServerP
         assert frames["frames"] >= 30
         assert tone["hz"] == pytest.approx(440, abs=5)
         assert text["text"] == "hello browser"
+
+
+async def test_a_browser_resumes_its_session_and_keeps_every_track(server: ServerProcess) -> None:
+    async with (
+        SdkPeer("sdk") as sdk,
+        BrowserPeer(server.url, token_for("browser")) as browser,
+    ):
+        await browser.expect("published")
+        await sdk.connect(server.url, token_for("sdk"))
+        await sdk.call("publish_tone", freq_hz=440)
+        await browser.expect("tone", identity="sdk")
+        before = await sdk.wait_media("pictures", identity="browser", frames=10)
+
+        for scenario in ("signal-reconnect", "disconnect-signal-on-resume"):
+            await sdk.call("send_text", text=scenario, topic="simulate")
+            await browser.expect("Reconnected")
+            browser.forget()
+        after = await sdk.wait_media("pictures", identity="browser", frames=before["frames"] + 30)
+        assert after["sid"] == before["sid"]
+        await sdk.call("listen", topic="lk.chat")
+        await sdk.call("send_text", text="still there", topic="lk.chat")
+        await browser.expect("text", text="still there")
+        heard = await sdk.call("wait_inbox", count=1, within_s=30)
+        assert heard[0]["text"] == "heard: still there"
+        assert not browser.saw("TrackUnsubscribed", "ParticipantDisconnected", "disconnected")
+        lost = {"track_unsubscribed", "participant_disconnected"}
+        assert not [e for e in await sdk.call("events") if e["event"] in lost]
+
+        await sdk.call("send_text", text="full-reconnect", topic="simulate")
+        await sdk.wait_event("track_unsubscribed", identity="browser")
+        await sdk.wait_media("pictures", identity="browser", frames=10)

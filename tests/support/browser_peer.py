@@ -39,6 +39,7 @@ class BrowserPeer:
         self._query = urlencode({"url": url, "token": token})
         self._reports: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self._seen: list[dict[str, Any]] = []
+        self._past: list[dict[str, Any]] = []
         self._profile = tempfile.TemporaryDirectory(
             prefix="lanai-chromium-", ignore_cleanup_errors=True
         )
@@ -93,6 +94,15 @@ class BrowserPeer:
     async def _on_report(self, request: web.Request) -> web.Response:
         self._reports.put_nowait(json.loads(await request.text()))
         return web.Response()
+
+    def forget(self) -> None:
+        """Expect only what is reported from now on; `saw` remembers."""
+        self._past += self._seen
+        self._seen.clear()
+
+    def saw(self, *kinds: str) -> list[dict[str, Any]]:
+        """Return what has been reported of these kinds so far."""
+        return [report for report in [*self._past, *self._seen] if report["kind"] in kinds]
 
     async def expect(self, kind: str, *, deadline_s: float = 45.0, **facts: Any) -> dict[str, Any]:
         """The first report of `kind` with these facts; an error report fails at once."""
