@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import structlog
 
+from app.engine.developer import DeveloperView, RpcAnswer, RpcRequest
 from app.engine.events import DeviceInfo, DeviceKind, Event, VideoKind
 from app.engine.outbox import Outbox
 from app.protocol.invite import Link
@@ -334,6 +335,20 @@ class EngineClient:
     async def stats(self) -> dict[str, object]:
         """Give counters of connection, media, mailboxes and transfers, for the statistics view."""
         return await self.call(lambda desk: desk.stats())
+
+    # -- the developer panel ----------------------------------------------------------------
+
+    async def developer_view(self) -> DeveloperView:
+        """Give people's attributes, data tracks and what watched ones carry; empty outside."""
+        return await self.call(lambda desk: desk.developer_view())
+
+    async def developer_watch(self, identity: str, name: str, on: bool) -> None:
+        """Begin or cease to read somebody's data track; PEER_GONE when there is none."""
+        await self.call(lambda desk: desk.developer_watch(identity, name, on))
+
+    async def developer_call(self, request: RpcRequest) -> RpcAnswer:
+        """Call somebody's method and wait for the answer; PEER_GONE without a meeting."""
+        return await self.call(lambda desk: desk.developer_call(request))
 
     # -- the engine thread ------------------------------------------------------------------
 

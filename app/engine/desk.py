@@ -13,6 +13,8 @@ import structlog
 
 from app.engine import door
 from app.engine.client import GeneratedMedia, JoinSpec, RoomLookup
+from app.engine.dev_watch import DevWatch
+from app.engine.developer import DeveloperView, RpcAnswer, RpcRequest
 from app.engine.devices import Devices
 from app.engine.events import (
     DeviceInfo,
@@ -303,6 +305,25 @@ class Desk:
     async def remove_mix_tap(self, tap: PcmTap) -> None:
         """Stop `tap`."""
         self._playback.remove_tap(tap)
+
+    # -- the developer panel ----------------------------------------------------------------
+
+    def _dev_watch(self) -> DevWatch:
+        if self._meeting is None:
+            raise WorldError(Reason.PEER_GONE, detail="not in a meeting")
+        return self._meeting.dev_watch
+
+    async def developer_view(self) -> DeveloperView:
+        """Describe the meeting to a developer."""
+        return DeveloperView() if self._meeting is None else self._dev_watch().view()
+
+    async def developer_watch(self, identity: str, name: str, on: bool) -> None:
+        """Begin or cease to read a data track."""
+        self._dev_watch().watch(identity, name, on)
+
+    async def developer_call(self, request: RpcRequest) -> RpcAnswer:
+        """Call somebody's method."""
+        return await self._dev_watch().call(request)
 
     async def stats(self) -> dict[str, object]:
         """Give counters."""

@@ -19,6 +19,7 @@ from livekit.protocol import rtc as lk_rtc
 
 from app.engine import rtc
 from app.engine.chat_desk import ChatDesk
+from app.engine.dev_watch import DevWatch
 from app.engine.door import end_room
 from app.engine.enums import ConnectionQuality, DisconnectReason, TrackSource
 from app.engine.events import (
@@ -115,6 +116,7 @@ class Meeting:
         self._on_ended = on_ended
         self._owner = TaskOwner("meeting")
         self._room = _Room()
+        self.dev_watch = DevWatch(self._room, self._owner)
         self._roster = Roster()
         self._layers = LayerWishes()
         self._transfers = Transfers(post=post, open_sink=self._open_sink, folder=folder)

@@ -97,6 +97,7 @@ _PERHAPS_BACK = frozenset(
     {
         DisconnectReason.UNKNOWN_REASON,
         DisconnectReason.DUPLICATE_IDENTITY,
+        DisconnectReason.SERVER_SHUTDOWN,
         DisconnectReason.STATE_MISMATCH,
         DisconnectReason.MIGRATION,
         DisconnectReason.SIGNAL_CLOSE,

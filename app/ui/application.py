@@ -47,7 +47,7 @@ from app.ui.collector import Collector
 from app.ui.doorstep import Doorstep, log_refusal
 from app.ui.home.connecting_page import ConnectingPage
 from app.ui.home.destination import Destination, HostPlan, Wishes, recent_of
-from app.ui.home.dialogs import ask_host_options, ask_name, show_how_it_works, show_theme_menu
+from app.ui.home.dialogs import ask_host_options, ask_name, show_how_it_works
 from app.ui.home.end_page import EndPage
 from app.ui.home.prejoin_page import PrejoinPage
 from app.ui.home.start_page import StartPage
@@ -55,6 +55,8 @@ from app.ui.home.words import ENDINGS, Facts, NextStep, typeset
 from app.ui.hosting import Hosting
 from app.ui.identity import login_name, make_application, product_version
 from app.ui.main_window import MINIMUM_SIZE, MainWindow
+from app.ui.settings.context import SettingsContext
+from app.ui.settings.opener import SettingsOpener
 from app.ui.single_instance import SingleInstance
 from app.ui.theme import ThemeChoice, theme
 from app.ui.widgets import ask
@@ -122,6 +124,7 @@ class Desktop(QObject):
         self._end: MeetingEnded | None = None
         self._retry_look = False
         self._make_pages()
+        self.settings_opener = self._make_settings_opener()
         self._network_timer = QTimer(self)
         self._network_timer.setInterval(NETWORK_LOOK_MS)
         self._network_timer.timeout.connect(self._look_at_network)
@@ -178,6 +181,7 @@ class Desktop(QObject):
             await asyncio.to_thread(self._device_watch.stop)
         self.doorstep.leave(to_join=True)
         self._drop_meeting_page()
+        self.settings_opener.close()
         await self.bridge.aclose()
         await self.engine.aclose()
         await self.hosting.stop()
@@ -221,13 +225,13 @@ class Desktop(QObject):
         start.hostOptionsRequested.connect(self._ask_host_options)
         start.hostAgainRequested.connect(self._host_again)
         start.profileRequested.connect(self._ask_name)
-        start.settingsRequested.connect(self._open_settings)
+        start.settingsRequested.connect(lambda _button: self.settings_opener.open_())
         start.howItWorksRequested.connect(lambda: show_how_it_works(self.window.pages))
         start.recentsCleared.connect(self._clear_recents)
         prejoin = self.prejoin_page = PrejoinPage()
         prejoin.backRequested.connect(self.show_start)
         prejoin.joinRequested.connect(self._on_join)
-        prejoin.settingsRequested.connect(self._open_settings)
+        prejoin.settingsRequested.connect(lambda _button: self.settings_opener.open_())
         self.doorstep = Doorstep(
             prejoin,
             self.engine,
@@ -403,6 +407,7 @@ class Desktop(QObject):
         page.leaveRequested.connect(self.leave)
         page.inviteRequested.connect(self.show_invite)
         page.settingChosen.connect(lambda name, on: self._save(**{name: on}))
+        page.settingsRequested.connect(self.settings_opener.open_)
         self.meeting_page = page
         self.window.pages.addWidget(page)
 
@@ -578,8 +583,16 @@ class Desktop(QObject):
 
         ask_name(self.window.pages, self.settings.current.name, on_name)
 
-    def _open_settings(self, button: QWidget) -> None:
-        show_theme_menu(button, self.choose_theme)
+    def _make_settings_opener(self) -> SettingsOpener:
+        context = SettingsContext(
+            current=lambda: self.settings.current,
+            save=self._save,
+            paths=self.options.paths,
+            choose_theme=self.choose_theme,
+            clear_recents=self._clear_recents,
+            open_developer_panel=lambda: self.settings_opener.open_developer_panel(),
+        )
+        return SettingsOpener(self.window.pages, context, self.engine, self.bridge)
 
     def choose_theme(self, choice: ThemeChoice) -> None:
         """Use a theme from now on."""

@@ -91,6 +91,7 @@ class MeetingPage(QWidget):
     leaveRequested = Signal(bool)
     inviteRequested = Signal()
     settingChosen = Signal(str, bool)
+    settingsRequested = Signal()
 
     def __init__(self, engine: EngineClient, bridge: Bridge, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -515,6 +516,13 @@ class MeetingPage(QWidget):
             icon="corners-in" if full else "corners-out",
             name="actionFullScreen",
             shortcut="F11",
+        )
+        menu.add_item(
+            "Settings",
+            self.settingsRequested.emit,
+            icon="gear-six",
+            name="actionSettings",
+            shortcut="Ctrl+,",
         )
         popup_above(menu, at, align_right=False)
 

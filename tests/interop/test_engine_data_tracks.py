@@ -122,11 +122,14 @@ async def test_the_sdk_reads_what_the_engine_pushes(sdk: SdkPeer, engine: Engine
     got = await sdk.call("data_frames", name="pose", count=60)
     assert got["numbers"] == sorted(set(got["numbers"]))
     assert got["stamps"] == got["numbers"]
-    for number in range(100, 110):
-        track.try_push(rtc.DataTrackFrame(str(number).encode().ljust(100_000, b".")))
-        await asyncio.sleep(0.1)
-    got = await sdk.call("data_frames", name="pose", count=len(got["numbers"]) + 3)
-    assert 100_000 in got["sizes"]
+    # A server may let the first big ones go until it has seen how fast the way is.
+    number = 100
+    async with asyncio.timeout(DEADLINE_S):
+        while 100_000 not in got["sizes"]:
+            track.try_push(rtc.DataTrackFrame(str(number).encode().ljust(100_000, b".")))
+            number += 1
+            await asyncio.sleep(0.2)
+            got = await sdk.call("data_frames", name="pose", count=0)
     await track.unpublish()
     assert not track.is_published()
     with pytest.raises(rtc.PushFrameError):
@@ -161,9 +164,7 @@ async def test_tracks_come_back_after_a_full_reconnect(
         await other.room.connect(server.url, server.token("erna"))
         seen = await remote_track(other, "pose")
         stream = seen.subscribe(buffer_size=1_000)
-        await engine.room.simulate_scenario(
-            rtc.SimulateScenarioKind.Value("SIMULATE_FULL_RECONNECT")
-        )
+        await engine.room.simulate_scenario(rtc.SimulateScenarioKind.Value("SIMULATE_NODE_FAILURE"))
         await engine.wait_for(lambda: any(name == "reconnected" for name, _ in engine.events))
         await eventually(lambda: pose.info.sid != old_sid)
         assert pose.is_published()

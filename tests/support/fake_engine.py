@@ -16,6 +16,7 @@ from typing import Any, TypeVar, cast
 from PySide6.QtCore import QObject
 
 from app.engine.client import EngineClient
+from app.engine.developer import DeveloperView
 from app.engine.events import (
     DeviceInfo,
     DeviceKind,
@@ -102,6 +103,8 @@ class FakeEngine(EngineClient):
         if name in ("send_chat", "send_file"):
             self._next_id += 1
             return f"{name}-{self._next_id}"
+        if name == "developer_view":
+            return DeveloperView()
         return None
 
     def tile_slot(self, identity: str, kind: VideoKind, on_ready: Callable[[], None]) -> VideoSlot:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 
 from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from app.ui.home.destination import HostPlan
 from app.ui.home.words import typeset
-from app.ui.theme import ThemeChoice, TypeStyle, theme
-from app.ui.widgets import Button, Dialog, IconPlate, Menu, Switch, TextField, TextLabel
+from app.ui.theme import TypeStyle
+from app.ui.widgets import Button, Dialog, IconPlate, Switch, TextField, TextLabel
 
 
 def ask_name(host: QWidget, name: str, on_name: Callable[[str], None]) -> Dialog:
@@ -137,28 +136,3 @@ def show_how_it_works(host: QWidget) -> Dialog:
     dialog.buttons.addWidget(done)
     dialog.open_(done)
     return dialog
-
-
-def show_theme_menu(button: QWidget, on_choice: Callable[[ThemeChoice], None]) -> Menu:
-    """Open the menu behind the gear: which theme."""
-    menu = Menu(button)
-    menu.setObjectName("settingsMenu")
-    entries = (
-        (ThemeChoice.SYSTEM, "Same theme as the system"),
-        (ThemeChoice.DARK, "Dark theme"),
-        (ThemeChoice.LIGHT, "Light theme"),
-    )
-    for choice, text in entries:
-        menu.add_item(
-            text,
-            partial(on_choice, choice),
-            name=f"setAppearanceTheme_{choice.value}",
-            checked=theme.choice is choice,
-        )
-    menu.aboutToHide.connect(menu.deleteLater)
-    menu.adjustSize()
-    corner = button.mapToGlobal(button.rect().bottomRight())
-    corner.setX(corner.x() - menu.sizeHint().width())
-    corner.setY(corner.y() + 6)
-    menu.popup(corner)
-    return menu

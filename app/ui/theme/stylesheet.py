@@ -16,6 +16,8 @@ from app.ui.theme.tokens import Tokens
 
 _TEMPLATE = Template("""
 * { font-family: "Inter"; outline: none; }
+QPlainTextEdit[mono="true"], QLabel[mono="true"] {
+  font-family: "Cascadia Mono", "Menlo", "DejaVu Sans Mono", "Consolas", "monospace"; }
 QMainWindow, QWidget[role="page"], QStackedWidget[role="pages"] { background: $window; }
 QWidget { color: $text1; selection-background-color: $accent; selection-color: $on_accent; }
 QLabel { background: transparent; }
@@ -27,6 +29,9 @@ QFrame[role="bar"] { background: $surface1; border: none; }
 QFrame[role="topbar"] { background: $surface1; border: none; border-bottom: 1px solid $border; }
 QFrame[role="bottombar"] { background: $surface1; border: none; border-top: 1px solid $border; }
 QFrame[role="panel"] { background: $surface1; border: none; border-left: 1px solid $border; }
+QFrame[role="rail"] { background: $window; border: none; border-right: 1px solid $border;
+  border-top-left-radius: 15px; border-bottom-left-radius: 15px; }
+QFrame[role="segments"] { background: $surface2; border: none; border-radius: 10px; }
 QFrame[role="hairline"] { background: $border; border: none; }
 
 QLabel[tone="text1"] { color: $text1; }
@@ -74,6 +79,17 @@ QToolButton[role="icon"]:hover { background: $surface2; }
 QToolButton[role="icon"]:pressed, QToolButton[role="icon"]:checked { background: $surface3; }
 QToolButton[role="icon"]:focus { border: 2px solid $accent; }
 QToolButton[role="icon"]::menu-indicator { image: none; width: 0; }
+
+QToolButton[role="rail"] { background: transparent; color: $text2; border: 2px solid transparent;
+  border-radius: 10px; padding: 0 10px; text-align: left; }
+QToolButton[role="rail"]:hover { background: $surface2; color: $text1; }
+QToolButton[role="rail"]:checked { background: $surface3; color: $text1; }
+QToolButton[role="rail"]:focus { border-color: $accent; }
+QToolButton[role="segment"] { background: transparent; color: $text2; border: 2px solid transparent;
+  border-radius: 8px; padding: 0 12px; }
+QToolButton[role="segment"]:hover { color: $text1; }
+QToolButton[role="segment"]:checked { background: $surface3; color: $text1; }
+QToolButton[role="segment"]:focus { border-color: $accent; }
 
 QToolButton[role="control"] { background: transparent; color: $text1; border: 2px solid transparent;
   border-radius: 12px; min-height: 44px; padding: 5px 0 3px 0; }

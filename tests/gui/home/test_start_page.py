@@ -8,12 +8,10 @@ from datetime import datetime
 
 import pytest
 from PySide6.QtCore import Qt
-from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QLabel, QLineEdit, QPushButton
 
 from app.runtime.settings import Recent
 from app.ui.home.recents import spoken_day
-from app.ui.theme import ThemeChoice, theme
 from tests.gui.home.conftest import Window
 
 Open = Callable[..., Window]
@@ -135,20 +133,6 @@ def test_how_it_works_explains_and_closes_with_escape(open_window: Open) -> None
 
     assert not window.shows("howItWorksDialog")
     assert window.find("startHowItWorks").hasFocus()
-
-
-def test_the_theme_can_be_chosen_and_is_kept(open_window: Open) -> None:
-    window = open_window()
-
-    window.click("startSettings")
-    action = window.desktop.window.findChild(QAction, "setAppearanceTheme_light")
-    assert action is not None
-    action.trigger()
-    window.settle()
-
-    assert theme.tokens.name == "light"
-    assert window.desktop.settings.current.theme == "light"
-    window.desktop.choose_theme(ThemeChoice.DARK)
 
 
 @pytest.mark.parametrize(

@@ -371,3 +371,13 @@ def test_a_menu_entry_is_an_action_with_a_name(meeting: Meeting) -> None:
     assert names == {"actionPin", "actionMessage", "actionSendFile"}
     for menu in meeting.page.findChildren(Menu):
         menu.close()
+
+
+def test_the_settings_are_asked_for_in_the_more_menu(meeting: Meeting) -> None:
+    asked: list[bool] = []
+    meeting.page.settingsRequested.connect(lambda: asked.append(True))
+
+    meeting.click("controlMore")
+    meeting.choose("actionSettings")
+
+    assert asked == [True]
