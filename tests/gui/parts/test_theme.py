@@ -105,7 +105,7 @@ def test_every_icon_named_in_the_code_exists(qapp: QApplication) -> None:
     names: set[str] = set()
     known = re.compile(
         r"(?:IconLabel|IconPlate|IconButton|paint_icon|make_icon|set_icon_name)\((?:[a-z_]+, )*"
-        r"[^\"()]*\"([a-z-]+)\"|icon=\"([a-z-]+)\""
+        r"[^\"()=]*\"([a-z-]+)\"|icon=\"([a-z-]+)\""
     )
     for path in UI.rglob("*.py"):
         if path.name == "stylesheet.py":
