@@ -12,6 +12,7 @@ import unicodedata
 from pathlib import Path
 
 _MAX_NAME_BYTES = 200
+_MAX_DEPTH = 16
 _RESERVED_CHARACTERS = re.compile(r'[<>:"|?*]')
 _DEVICE = re.compile(r"(?i)(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$|clock\$)\Z")
 _FALLBACK = "file"
@@ -32,6 +33,16 @@ def safe_file_name(name: str) -> str:
         stem = "_" + stem
     stem = _shorten(stem, _MAX_NAME_BYTES - len(suffix.encode()))
     return (stem or _FALLBACK) + suffix
+
+
+def safe_relative_path(path: str) -> Path:
+    """Return a path that stays below wherever it is put: every part is a safe name.
+
+    `..`, drives and leading slashes are parts like any other and come out as plain names.
+    """
+    parts = [part for part in path.replace("\\", "/").split("/") if part not in ("", ".", "..")]
+    kept = parts[-_MAX_DEPTH:] or [_FALLBACK]
+    return Path(*(safe_file_name(part) for part in kept))
 
 
 def free_path(folder: Path, name: str) -> Path:

@@ -1,140 +1,65 @@
-"""Files on their way, both directions, over byte streams.
+"""Files on their way, both directions: who is offered what, and where it stands.
 
-A file is read and written in blocks on a worker thread, hashed on the way, and never held in
-memory. The SHA-256 travels in the trailer, so that sending starts at once. Received files are
-written beside their place under a temporary name and renamed when hash and length are right.
+Read `protocol/transfers.py` for what two Lanai apps say to each other, `outgoing_transfer.py` and
+`incoming_transfer.py` for the two sides, `drops.py` and `saving.py` for the disk. Nothing is held
+in memory but a few blocks; all reading, writing and hashing happens on worker threads.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import errno
-import hashlib
-import mimetypes
-import os
-import shutil
-import tempfile
-import threading
+import secrets
 import time
 import uuid
-from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO, Protocol
 
 import structlog
 
-from app.engine.events import Event, Transfer, TransferChanged, TransferState
-from app.engine.safe_names import free_path, safe_file_name
+from app.engine.drops import gather
+from app.engine.events import Event, TransferState
+from app.engine.incoming_transfer import IncomingTransfer, partial_of
+from app.engine.outgoing_transfer import OutgoingTransfer
+from app.engine.safe_names import safe_file_name
+from app.engine.saving import Saving, find_partials
+from app.engine.transfer_record import Record, Teller
+from app.engine.transfer_wire import Incoming, TransferWire
 from app.protocol.errors import ProtocolError
+from app.protocol.transfers import (
+    CANCEL,
+    OFFER,
+    PAUSE,
+    RESUME,
+    Answer,
+    FileOffer,
+    OfferAnswer,
+    Refusal,
+    encode_answer,
+    parse_offer,
+    parse_progress,
+    parse_resume,
+    parse_stop,
+)
 from app.runtime.errors import Reason, WorldError
 from app.runtime.tasks import TaskOwner, spawn
 
 log = structlog.get_logger(__name__)
 
 FILE_TOPIC = "lanai.file"
-SHA256_ATTRIBUTE = "lanai.sha256"
-CANCELLED = "cancelled"
-MAX_FILE_BYTES = 5_000_000_000
-_BLOCK_BYTES = 256 * 1024
-_PROGRESS_S = 0.25
-_RATE_WINDOW_S = 3.0
-_DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-
-
-class ByteSink(Protocol):
-    """The writing end of a byte stream."""
-
-    async def write(self, data: bytes) -> None:
-        """Send `data`; waits while too much is on its way already."""
-
-    async def aclose(self, *, reason: str = "", attributes: dict[str, str] | None = None) -> None:
-        """End the stream; a `reason` tells the reader that it is not whole."""
+MAX_INCOMING = 64
+MAX_STREAMS = 4
+_MAX_RECORDS = 1_000
+_REASONS = {Refusal.TOO_LARGE: Reason.TOO_LARGE, Refusal.DISK_FULL: Reason.DISK_FULL}
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
-    """What the header of an outgoing stream says."""
+class ReceivePolicy:
+    """What this person lets in, and where to."""
 
-    stream_id: str
-    name: str
-    size_bytes: int
-    mime_type: str
-    to: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Incoming:
-    """A byte stream that somebody opened towards us.
-
-    Iterating `chunks` raises `ProtocolError` or `WorldError` when the stream breaks off;
-    `attributes` is called after its end, when the trailer's are among them.
-    """
-
-    id: str
-    name: str
-    size_bytes: int | None
-    identity: str
-    peer_name: str
-    chunks: AsyncIterator[bytes]
-    attributes: Callable[[], Mapping[str, str]]
-
-
-OpenSink = Callable[[Offer], Awaitable[ByteSink]]
-
-
-@dataclass(slots=True)
-class _Running:
-    """The changing side of one transfer; `Transfer` is its snapshot."""
-
-    id: str
-    file_name: str
-    size_bytes: int
-    outgoing: bool
-    peer_name: str
-    identity: str = ""
-    to: tuple[str, ...] = ()
-    source: Path | None = None
-    path: Path | None = None
-    state: TransferState = TransferState.RUNNING
-    done_bytes: int = 0
-    sha256: str = ""
-    error: Reason | None = None
-    started_at_ms: int = 0
-    task: asyncio.Task[None] | None = None
-    is_cancelled: bool = False
-    told_at_s: float = 0.0
-    marks: deque[tuple[float, int]] = field(default_factory=deque)
-
-    def note(self, size_bytes: int, now_s: float) -> None:
-        self.done_bytes += size_bytes
-        self.marks.append((now_s, self.done_bytes))
-        while now_s - self.marks[0][0] > _RATE_WINDOW_S and len(self.marks) > 2:
-            self.marks.popleft()
-
-    def snapshot(self) -> Transfer:
-        rate = 0.0
-        if self.state is TransferState.RUNNING and len(self.marks) > 1:
-            (from_s, from_bytes), (to_s, to_bytes) = self.marks[0], self.marks[-1]
-            rate = (to_bytes - from_bytes) / (to_s - from_s) if to_s > from_s else 0.0
-        return Transfer(
-            id=self.id,
-            file_name=self.file_name,
-            size_bytes=self.size_bytes,
-            done_bytes=self.done_bytes,
-            outgoing=self.outgoing,
-            peer_name=self.peer_name,
-            state=self.state,
-            rate_bps=rate,
-            path=self.path,
-            sha256=self.sha256,
-            error=self.error,
-            started_at_ms=self.started_at_ms,
-            peer_identity=self.identity,
-            to=self.to,
-        )
+    folder: Path
+    ask: bool = False
+    max_bytes: int = 5_000_000_000
 
 
 class Transfers:
@@ -144,354 +69,338 @@ class Transfers:
         self,
         *,
         post: Callable[[Event], None],
-        open_sink: OpenSink,
-        folder: Callable[[], Path],
+        wire: TransferWire,
+        policy: Callable[[], ReceivePolicy],
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._post = post
-        self._now_s = now_s
-        self._open_sink = open_sink
-        self._folder = folder
+        self._wire = wire
+        self._policy = policy
+        self._teller = Teller(post, now_s)
         self._owner = TaskOwner("transfers")
-        self._all: dict[str, _Running] = {}
+        self._slots = asyncio.Semaphore(MAX_STREAMS)
+        self._outgoing: dict[str, OutgoingTransfer] = {}
+        self._incoming: dict[str, IncomingTransfer] = {}
+        self._offering = asyncio.Lock()
+        self._is_closed = False
         self.files_saved = 0
 
+    # -- what a person asks -----------------------------------------------------------------
+
     async def send(self, path: Path, *, to: tuple[str, ...], peer_name: str) -> str:
-        """Start to send `path`; FILE_GONE, TOO_LARGE."""
-        size_bytes = await asyncio.to_thread(_readable_size, path)
-        transfer = _Running(
+        """Start to send a file or a folder; FILE_GONE, TOO_LARGE."""
+        drop = await asyncio.to_thread(gather, path)
+        # The same content on its way twice is two drops to whoever gets both.
+        known = {each.drop.file_id for each in self._outgoing.values()}
+        if drop.file_id in known and any(
+            each.drop.file_id == drop.file_id and not each.record.state.is_over
+            for each in self._outgoing.values()
+        ):
+            drop = replace(drop, file_id=f"{drop.file_id[:23]}-{secrets.token_hex(4)}")
+        record = Record(
             id=str(uuid.uuid4()),
-            file_name=path.name,
-            size_bytes=size_bytes,
+            file_name=drop.name,
+            size_bytes=drop.size_bytes,
             outgoing=True,
             peer_name=peer_name,
+            peer_identity=to[0] if len(to) == 1 else "",
             to=to,
-            source=path,
             path=path,
+            is_folder=drop.is_folder,
+            files=len(drop.files),
         )
-        self._all[transfer.id] = transfer
-        self._start_sending(transfer)
-        return transfer.id
-
-    def receive(self, incoming: Incoming) -> None:
-        """Start to save a stream; a repeated id is ignored."""
-        known = self._all.get(incoming.id)
-        if known is not None and known.state is not TransferState.FAILED:
-            log.info("file offered twice")
-            return
-        transfer = _Running(
-            id=incoming.id,
-            file_name=safe_file_name(incoming.name),
-            size_bytes=incoming.size_bytes or 0,
-            outgoing=False,
-            peer_name=incoming.peer_name,
-            identity=incoming.identity,
+        transfer = OutgoingTransfer(
+            record, drop, self._wire, self._teller, self._owner, self._slots
         )
-        self._all[transfer.id] = transfer
-        self._begin(transfer)
-        transfer.task = spawn(self._receive(transfer, incoming), name="receive", owner=self._owner)
+        self._outgoing[record.id] = transfer
+        transfer.start()
+        return record.id
 
     async def cancel(self, transfer_id: str) -> None:
         """Stop a transfer; one that has ended, or is unknown, is left alone."""
-        transfer = self._all.get(transfer_id)
-        if transfer is None or transfer.state is not TransferState.RUNNING:
-            return
-        # The task sees this at its next block, tells the peer, and drains what still comes.
-        transfer.is_cancelled = True
-        self._finish(transfer, TransferState.CANCELLED)
-
-    async def retry(self, transfer_id: str) -> None:
-        """Send a failed or cancelled file again under its id."""
-        transfer = self._all.get(transfer_id)
-        if transfer is None or transfer.source is None:
-            return
-        if transfer.state in (TransferState.RUNNING, TransferState.DONE):
-            return
-        if transfer.task is not None:
-            await asyncio.wait([transfer.task])
-        transfer.size_bytes = await asyncio.to_thread(_readable_size, transfer.source)
-        transfer.is_cancelled = False
-        self._start_sending(transfer)
+        if (outgoing := self._outgoing.get(transfer_id)) is not None:
+            outgoing.cancel()
+        elif (incoming := self._incoming.get(transfer_id)) is not None:
+            await incoming.cancel()
 
     async def pause(self, transfer_id: str) -> None:
-        """Hold a transfer."""
-        raise NotImplementedError("pausing a transfer")
+        """Hold a transfer; DENIED when the other side cannot."""
+        if (outgoing := self._outgoing.get(transfer_id)) is not None:
+            outgoing.pause()
+        elif (incoming := self._incoming.get(transfer_id)) is not None:
+            await incoming.pause()
 
     async def resume(self, transfer_id: str) -> None:
         """Go on with a transfer that was paused here."""
-        raise NotImplementedError("pausing a transfer")
+        if (outgoing := self._outgoing.get(transfer_id)) is not None:
+            outgoing.resume()
+        elif (incoming := self._incoming.get(transfer_id)) is not None:
+            await incoming.resume()
 
     async def accept(self, transfer_id: str) -> None:
         """Take what was offered."""
-        raise NotImplementedError("asking before accepting a transfer")
+        if (incoming := self._incoming.get(transfer_id)) is not None:
+            await incoming.accept()
 
     async def decline(self, transfer_id: str) -> None:
         """Refuse what was offered."""
-        raise NotImplementedError("asking before accepting a transfer")
+        if (incoming := self._incoming.get(transfer_id)) is not None:
+            await incoming.decline()
 
-    def handle_connection_lost(self) -> None:
-        """Fail what is being sent: its readers are gone, though the writes would go on.
-
-        A rejoined session carries the rest of a stream whose beginning nobody there has seen.
-        """
-        for transfer in self._all.values():
-            if transfer.outgoing and transfer.state is TransferState.RUNNING:
-                transfer.is_cancelled = True
-                self._fail(transfer, Reason.PEER_GONE)
-
-    def stats(self) -> dict[str, object]:
-        """Count the transfers by state."""
-        states = [transfer.state for transfer in self._all.values()]
-        return {str(state): states.count(state) for state in TransferState}
-
-    async def aclose(self) -> None:
-        """End what is running; half-received files are deleted."""
-        running = [t for t in self._all.values() if t.state is TransferState.RUNNING]
-        await self._owner.close()
-        for transfer in running:
-            if transfer.state is TransferState.RUNNING:
-                self._finish(transfer, TransferState.FAILED, Reason.PEER_GONE)
-
-    # -- sending ----------------------------------------------------------------------------
-
-    def _start_sending(self, transfer: _Running) -> None:
-        self._begin(transfer)
-        transfer.task = spawn(self._send(transfer), name="send", owner=self._owner)
-
-    async def _send(self, transfer: _Running) -> None:
-        assert transfer.source is not None
-        # A new stream id for every attempt: what is left of the old one must not mix in.
-        offer = Offer(
-            stream_id=str(uuid.uuid4()),
-            name=transfer.file_name,
-            size_bytes=transfer.size_bytes,
-            mime_type=mimetypes.guess_type(transfer.file_name)[0] or "application/octet-stream",
-            to=transfer.to,
-        )
-        sink: ByteSink | None = None
-        try:
-            with await asyncio.to_thread(_open, transfer.source) as file:
-                sink = await self._open_sink(offer)
-                digest = await self._pump(transfer, file, sink)
-            if digest is None:
-                await sink.aclose(reason=CANCELLED)
-                return
-            await sink.aclose(attributes={SHA256_ATTRIBUTE: digest})
-        except (WorldError, ProtocolError, OSError) as error:
-            self._fail(transfer, _reason_of(error, Reason.FILE_GONE))
-            if sink is not None:
-                with contextlib.suppress(WorldError, ProtocolError, OSError):
-                    await sink.aclose(reason="error")
+    async def retry(self, transfer_id: str) -> None:
+        """Try again what has failed or was stopped; FILE_GONE."""
+        outgoing = self._outgoing.get(transfer_id)
+        if outgoing is not None:
+            again = (TransferState.FAILED, TransferState.CANCELLED, TransferState.DECLINED)
+            if outgoing.record.state in again or outgoing.record.received < outgoing.record.receivers:
+                if not outgoing.record.state.is_over:
+                    return
+                outgoing.drop = await asyncio.to_thread(gather, outgoing.drop.path)
+                outgoing.record.size_bytes = outgoing.drop.size_bytes
+                outgoing.start()
             return
-        transfer.sha256 = digest
-        self._finish(transfer, TransferState.DONE)
+        incoming = self._incoming.get(transfer_id)
+        if incoming is not None and incoming.record.resumable:
+            await incoming.retry()
 
-    async def _pump(self, transfer: _Running, file: BinaryIO, sink: ByteSink) -> str | None:
-        """Send the whole file and return its hash, or None when it was cancelled."""
-        digest = hashlib.sha256()
-        while transfer.done_bytes < transfer.size_bytes:
-            block = await asyncio.to_thread(_read_block, file, transfer, digest)
-            await sink.write(block)
-            # A cancel that came while reading or writing ends it here.
-            if transfer.is_cancelled:
-                return None
-            self._progress(transfer, len(block))
-        return digest.hexdigest()
+    # -- what others ask ----------------------------------------------------------------------
+
+    async def handle_call(self, identity: str, method: str, payload: str) -> str:
+        """Answer a call of another Lanai app; ProtocolError for nonsense."""
+        match method:
+            case "lanai.transfer.offer":
+                return encode_answer(await self._handle_offer(identity, parse_offer(payload)))
+            case "lanai.transfer.resume":
+                resume = parse_resume(payload)
+                found = self._find_outgoing(identity, resume.file_id)
+                if found is None or not found.handle_resume(identity, resume):
+                    raise ProtocolError("transfer: no such file")
+            case "lanai.transfer.pause":
+                stop = parse_stop(payload)
+                if (outgoing := self._find_outgoing(identity, stop.file_id)) is not None:
+                    outgoing.handle_pause(identity)
+                elif (incoming := self._find_incoming(identity, stop.file_id)) is not None:
+                    incoming.handle_pause()
+            case "lanai.transfer.cancel":
+                stop = parse_stop(payload)
+                if (outgoing := self._find_outgoing(identity, stop.file_id)) is not None:
+                    outgoing.handle_cancel(identity, stop.refusal)
+                elif (incoming := self._find_incoming(identity, stop.file_id)) is not None:
+                    await incoming.handle_cancel(stop.refusal)
+            case _:
+                raise ProtocolError("transfer: unknown call")
+        return "{}"
+
+    def handle_packet(self, identity: str, data: bytes) -> None:
+        """Take a receiver's progress; ProtocolError for nonsense."""
+        progress = parse_progress(data)
+        outgoing = self._find_outgoing(identity, progress.file_id)
+        if outgoing is not None:
+            outgoing.handle_progress(identity, progress.got_bytes, done=progress.done)
+
+    def _find_outgoing(self, identity: str, file_id: str) -> OutgoingTransfer | None:
+        """The newest drop of this id to this person."""
+        for each in reversed(self._outgoing.values()):
+            if each.drop.file_id == file_id and each.has(identity):
+                return each
+        return None
+
+    def _find_incoming(self, identity: str, file_id: str) -> IncomingTransfer | None:
+        for each in reversed(self._incoming.values()):
+            if each.is_lanai and (each.identity, each.offer.file_id) == (identity, file_id):
+                return each
+        return None
 
     # -- receiving --------------------------------------------------------------------------
 
-    async def _receive(self, transfer: _Running, incoming: Incoming) -> None:
-        saving = _Saving(self._folder(), transfer.file_name)
-        failure: Reason | None = None
+    async def _handle_offer(self, identity: str, offer: FileOffer) -> OfferAnswer:
+        # One at a time: two offers must not both find the same partial file free.
+        async with self._offering:
+            return await self._take_offer(identity, offer)
+
+    async def _take_offer(self, identity: str, offer: FileOffer) -> OfferAnswer:
+        known = self._find_incoming(identity, offer.file_id)
+        if known is not None and known.offer == offer:
+            if not known.record.state.is_over or known.record.resumable:
+                return known.answer()
+        under_way = [each for each in self._incoming.values() if not each.record.state.is_over]
+        if self._is_closed or len(under_way) >= MAX_INCOMING or self._is_taken(offer.file_id):
+            return OfferAnswer(Answer.DECLINE, refusal=Refusal.BUSY)
+        policy = self._policy()
+        partial = partial_of(offer, identity, self._wire.room)
+        saving = Saving(policy.folder, offer, partial)
+        refusal = await self._prepare(saving, offer.size_bytes, policy)
+        if refusal is None and offer.size_bytes > policy.max_bytes:
+            refusal = Refusal.TOO_LARGE
+        record = self._record_of(identity, offer)
+        if refusal is not None:
+            await asyncio.to_thread(saving.keep)
+            self._teller.begin(record, TransferState.RUNNING)
+            self._teller.turn(record, TransferState.FAILED, _REASONS.get(refusal, Reason.DENIED))
+            return OfferAnswer(Answer.DECLINE, refusal=refusal)
+        transfer = self._take(record, offer, saving, policy, is_lanai=True)
+        # What this person has begun to take is not asked about again.
+        transfer.begin(ask=policy.ask and saving.position == 0)
+        return transfer.answer()
+
+    async def _prepare(
+        self, saving: Saving, size_bytes: int, policy: ReceivePolicy
+    ) -> Refusal | None:
+        if size_bytes > policy.max_bytes:
+            return Refusal.TOO_LARGE
         try:
-            await self._save(transfer, incoming, saving)
-        except ProtocolError as error:
-            log.info("file broke off", reason=error.reason)
-            failure = Reason.PEER_GONE
+            await asyncio.to_thread(saving.prepare)
         except WorldError as error:
-            failure = error.reason
+            return Refusal.DISK_FULL if error.reason is Reason.DISK_FULL else Refusal.FAILED
         except OSError as error:
-            failure = _reason_of(error, Reason.DENIED)
-        finally:
-            # Before anybody is told: who looks into the folder then finds nothing half.
-            saving.drop()
-        if failure is not None:
-            self._fail(transfer, failure)
-        elif transfer.path is not None:
-            transfer.file_name = transfer.path.name
-            self.files_saved += 1
-            self._finish(transfer, TransferState.DONE)
-        # What still comes has nowhere to go, but it must not fill a queue either.
-        with contextlib.suppress(ProtocolError, WorldError):
-            async for _ in incoming.chunks:
-                pass
+            log.warning("the downloads folder cannot be written", error=type(error).__name__)
+            return Refusal.FAILED
+        return None
 
-    async def _save(self, transfer: _Running, incoming: Incoming, saving: _Saving) -> None:
-        await asyncio.to_thread(saving.open, transfer.size_bytes)
-        await self._save_all(transfer, incoming, saving)
-        if transfer.is_cancelled:
+    def _is_taken(self, file_id: str) -> bool:
+        """Whether somebody else is sending what claims to be the same."""
+        return any(
+            each.offer.file_id == file_id and not each.record.state.is_over
+            for each in self._incoming.values()
+        )
+
+    def _record_of(self, identity: str, offer: FileOffer) -> Record:
+        return Record(
+            id=str(uuid.uuid4()),
+            file_name=safe_file_name(offer.name),
+            size_bytes=offer.size_bytes,
+            outgoing=False,
+            peer_name=self._wire.name_of(identity),
+            peer_identity=identity,
+            is_folder=bool(offer.files),
+            files=len(offer.files) or 1,
+        )
+
+    def _take(
+        self,
+        record: Record,
+        offer: FileOffer,
+        saving: Saving,
+        policy: ReceivePolicy,
+        *,
+        is_lanai: bool,
+    ) -> IncomingTransfer:
+        transfer = IncomingTransfer(
+            record,
+            offer,
+            saving,
+            self._wire,
+            self._teller,
+            self._owner,
+            is_lanai=is_lanai,
+            max_bytes=policy.max_bytes,
+            on_saved=self._count_saved,
+        )
+        self._incoming[record.id] = transfer
+        while len(self._incoming) > _MAX_RECORDS:
+            oldest = next(iter(self._incoming))
+            del self._incoming[oldest]
+        return transfer
+
+    def _count_saved(self) -> None:
+        self.files_saved += 1
+
+    def receive(self, stream: Incoming) -> None:
+        """Take a stream that somebody opened, offered before or not."""
+        if self._is_closed:
+            stream.close()
             return
-        transfer.sha256 = saving.digest.hexdigest()
-        wanted = incoming.attributes().get(SHA256_ATTRIBUTE, "")
-        if wanted and wanted.lower() != transfer.sha256:
-            raise WorldError(Reason.DAMAGED)
-        transfer.path = await asyncio.to_thread(saving.keep)
-
-    async def _save_all(self, transfer: _Running, incoming: Incoming, saving: _Saving) -> None:
-        waiting: list[bytes] = []
-        waiting_bytes = 0
-        async for chunk in incoming.chunks:
-            if transfer.is_cancelled:
-                continue
-            waiting.append(chunk)
-            waiting_bytes += len(chunk)
-            if transfer.done_bytes + waiting_bytes > MAX_FILE_BYTES:
-                raise WorldError(Reason.TOO_LARGE)
-            if waiting_bytes >= _BLOCK_BYTES:
-                await asyncio.to_thread(saving.write, b"".join(waiting))
-                self._progress(transfer, waiting_bytes)
-                waiting, waiting_bytes = [], 0
-        if waiting and not transfer.is_cancelled:
-            await asyncio.to_thread(saving.write, b"".join(waiting))
-            self._progress(transfer, waiting_bytes)
-
-    # -- telling ----------------------------------------------------------------------------
-
-    def _begin(self, transfer: _Running) -> None:
-        transfer.state = TransferState.RUNNING
-        transfer.error = None
-        transfer.done_bytes = 0
-        transfer.started_at_ms = time.time_ns() // 1_000_000
-        now_s = self._now_s()
-        transfer.marks.clear()
-        transfer.marks.append((now_s, 0))
-        self._tell(transfer, now_s)
-
-    def _progress(self, transfer: _Running, size_bytes: int) -> None:
-        now_s = self._now_s()
-        transfer.note(size_bytes, now_s)
-        if now_s - transfer.told_at_s >= _PROGRESS_S and not transfer.is_cancelled:
-            self._tell(transfer, now_s)
-
-    def _fail(self, transfer: _Running, reason: Reason) -> None:
-        if transfer.state is TransferState.RUNNING:
-            log.info("transfer failed", outgoing=transfer.outgoing, reason=str(reason))
-            self._finish(transfer, TransferState.FAILED, reason)
-
-    def _finish(
-        self, transfer: _Running, state: TransferState, error: Reason | None = None
-    ) -> None:
-        if transfer.state is not TransferState.RUNNING:
-            return
-        transfer.state = state
-        transfer.error = error
-        self._tell(transfer, self._now_s())
-
-    def _tell(self, transfer: _Running, now_s: float) -> None:
-        transfer.told_at_s = now_s
-        self._post(TransferChanged(transfer.snapshot()))
-
-
-class _Saving:
-    """A file that is being written. Its methods block.
-
-    `drop` may come from another thread while a method runs, or before one that was on its way
-    to a worker thread: whatever comes after it does nothing and leaves nothing behind.
-    """
-
-    def __init__(self, folder: Path, name: str) -> None:
-        self._folder = folder
-        self._name = name
-        self._file: BinaryIO | None = None
-        self._temporary: Path | None = None
-        self._lock = threading.Lock()
-        self._dropped = False
-        self.digest = hashlib.sha256()
-
-    def open(self, size_bytes: int) -> None:
-        if size_bytes > MAX_FILE_BYTES:
-            raise WorldError(Reason.TOO_LARGE)
-        self._folder.mkdir(parents=True, exist_ok=True)
-        if shutil.disk_usage(self._folder).free < size_bytes:
-            raise WorldError(Reason.DISK_FULL)
-        with self._lock:
-            if self._dropped:
+        if stream.label.file_id:
+            known = self._find_incoming(stream.identity, stream.label.file_id)
+            if known is not None and known.record.state in (
+                TransferState.RUNNING,
+                TransferState.PAUSED,
+            ):
+                known.handle_stream(stream)
                 return
-            handle, name = tempfile.mkstemp(prefix=".lanai-", suffix=".part", dir=self._folder)
-            self._temporary = Path(name)
-            self._file = os.fdopen(handle, "wb")
+            if known is not None:
+                stream.close()
+                return
+        spawn(self._receive_unasked(stream), name="receive", owner=self._owner)
 
-    def write(self, data: bytes) -> None:
-        with self._lock:
-            if self._file is not None:
-                self._file.write(data)
-                self.digest.update(data)
+    async def _receive_unasked(self, stream: Incoming) -> None:
+        """A plain stream: whoever sends it neither asks nor waits."""
+        policy = self._policy()
+        under_way = sum(not each.record.state.is_over for each in self._incoming.values())
+        size_bytes = stream.size_bytes or 0
+        offer = FileOffer(secrets.token_hex(16), stream.name, size_bytes)
+        record = self._record_of(stream.identity, offer)
+        saving = Saving(policy.folder, offer)
+        refusal = Refusal.BUSY
+        if under_way < MAX_INCOMING and stream.label.offset == 0:
+            prepared = await self._prepare(saving, size_bytes, policy)
+            if prepared is None:
+                transfer = self._take(record, offer, saving, policy, is_lanai=False)
+                transfer.begin(ask=policy.ask)
+                transfer.handle_stream(stream)
+                return
+            refusal = prepared
+        stream.close()
+        await asyncio.to_thread(saving.drop)
+        self._teller.begin(record, TransferState.RUNNING)
+        self._teller.turn(record, TransferState.FAILED, _REASONS.get(refusal, Reason.DENIED))
 
-    def keep(self) -> Path:
-        with self._lock:
-            return self._keep()
+    # -- people and the connection ------------------------------------------------------------
 
-    def _keep(self) -> Path:
-        if self._file is None or self._temporary is None:
-            raise WorldError(Reason.PEER_GONE, detail="dropped")
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._file.close()
-        self._file = None
-        path = free_path(self._folder, self._name)
-        # mkstemp made it 0600; a received file is like any other one of this person.
-        mask = os.umask(0)
-        os.umask(mask)
-        self._temporary.chmod(0o666 & ~mask)
-        self._temporary.replace(path)
-        self._temporary = None
-        return path
+    def handle_joined_room(self) -> None:
+        """Go on with what an earlier run of the app left half, if its sender is here."""
+        spawn(self._revive(), name="revive", owner=self._owner)
 
-    def drop(self) -> None:
-        with self._lock:
-            self._dropped = True
-            if self._file is not None:
-                with contextlib.suppress(OSError):
-                    self._file.close()
-                self._file = None
-            if self._temporary is not None:
-                self._temporary.unlink(missing_ok=True)
-                self._temporary = None
+    async def _revive(self) -> None:
+        policy = self._policy()
+        partials = await asyncio.to_thread(find_partials, policy.folder)
+        for partial in partials:
+            if partial.room != self._wire.room or partial.sender not in self._wire.others():
+                continue
+            async with self._offering:
+                if self._is_taken(partial.offer.file_id):
+                    continue
+                saving = Saving(policy.folder, partial.offer, partial)
+                refusal = await self._prepare(saving, partial.offer.size_bytes, policy)
+                if refusal is not None or saving.position == 0:
+                    await asyncio.to_thread(saving.keep)
+                    continue
+                record = self._record_of(partial.sender, partial.offer)
+                transfer = self._take(record, partial.offer, saving, policy, is_lanai=True)
+                transfer.begin(ask=False)
+            await transfer.retry()
+
+    def handle_person_joined(self, identity: str) -> None:
+        """Somebody has come, perhaps back."""
+        for each in self._outgoing.values():
+            each.handle_joined(identity)
+
+    def handle_person_left(self, identity: str) -> None:
+        """Somebody has left."""
+        for outgoing in self._outgoing.values():
+            outgoing.handle_left(identity)
+        for incoming in self._incoming.values():
+            if incoming.identity == identity:
+                incoming.handle_left()
+
+    def handle_rejoined(self) -> None:
+        """We had to join anew: streams do not outlive that."""
+        for each in self._outgoing.values():
+            each.handle_rejoined()
+
+    def stats(self) -> dict[str, object]:
+        """Count the transfers by state."""
+        records = [each.record for each in (*self._outgoing.values(), *self._incoming.values())]
+        states = [record.state for record in records]
+        return {str(state): states.count(state) for state in TransferState}
+
+    async def aclose(self) -> None:
+        """End what is running; what can be gone on with stays on the disk."""
+        self._is_closed = True
+        await self._owner.close()
+        for outgoing in self._outgoing.values():
+            outgoing.close()
+        for incoming in self._incoming.values():
+            await incoming.close()
 
 
-def _readable_size(path: Path) -> int:
-    try:
-        with _open(path) as file:
-            size_bytes = os.fstat(file.fileno()).st_size
-    except OSError as error:
-        raise WorldError(Reason.FILE_GONE, detail=type(error).__name__) from error
-    if size_bytes > MAX_FILE_BYTES:
-        raise WorldError(Reason.TOO_LARGE)
-    return size_bytes
-
-
-def _open(path: Path) -> BinaryIO:
-    # A folder, a pipe or a device is no file that ends.
-    if not path.is_file():
-        raise FileNotFoundError(errno.ENOENT, "no regular file")
-    return path.open("rb")
-
-
-def _read_block(file: BinaryIO, transfer: _Running, digest: hashlib._Hash) -> bytes:
-    block = file.read(min(_BLOCK_BYTES, transfer.size_bytes - transfer.done_bytes))
-    # POSIX keeps a deleted file readable while it is open; whoever deleted it while it was on
-    # its way did not want it to arrive, and on a network drive it ends in the middle anyway.
-    if not block or os.fstat(file.fileno()).st_nlink == 0:
-        raise WorldError(Reason.FILE_GONE)
-    digest.update(block)
-    return block
-
-
-def _reason_of(error: Exception, otherwise: Reason) -> Reason:
-    if isinstance(error, WorldError):
-        return error.reason
-    if isinstance(error, ProtocolError):
-        return Reason.PEER_GONE
-    if isinstance(error, OSError) and error.errno in _DISK_FULL:
-        return Reason.DISK_FULL
-    return otherwise
+CALLS = (OFFER, RESUME, PAUSE, CANCEL)
