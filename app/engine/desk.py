@@ -28,6 +28,7 @@ from app.engine.meeting import Meeting
 from app.engine.outbox import Outbox
 from app.engine.pictures import Pictures
 from app.engine.playback import Playback
+from app.engine.transfers import ReceivePolicy
 from app.media.play.mixer import PcmTap
 from app.media.process.processor import AudioProcessor, PassThrough, make_processor
 from app.protocol.invite import Link, LinkKind
@@ -109,7 +110,7 @@ class Desk:
             local=self._local,
             playback=self._playback,
             pictures=self.pictures,
-            folder=lambda: self._settings.downloads,
+            policy=self._receive_policy,
             on_ended=self._on_ended,
             typing_wished=lambda: self._settings.typing_notices,
         )
@@ -119,6 +120,14 @@ class Desk:
             await meeting.abandon()
             raise
         return meeting
+
+    def _receive_policy(self) -> ReceivePolicy:
+        settings = self._settings
+        return ReceivePolicy(
+            folder=settings.downloads,
+            ask=settings.ask_before_accepting,
+            max_bytes=settings.max_receive_mb * 1_000_000,
+        )
 
     async def _admission(self, spec: JoinSpec) -> tuple[str, str, str]:
         """Find out where to connect, with what, and who hosts."""

@@ -54,7 +54,7 @@ _REFUSALS = {
 
 
 class IncomingTransfer:
-    """One drop, from the offer or the stream to the file. `offer.file_id` is "" for a stranger's."""
+    """One drop, from the offer or the stream to the file."""
 
     def __init__(
         self,
@@ -83,11 +83,17 @@ class IncomingTransfer:
         self._answered = asyncio.Event()
         self._grace: asyncio.TimerHandle | None = None
         self._paused = False
+        self._is_ending = False
 
     @property
     def identity(self) -> str:
         """Who sends it."""
         return self.record.peer_identity
+
+    @property
+    def can_go_on(self) -> bool:
+        """Whether an offer of the same goes on with this."""
+        return not self.record.state.is_over or self.record.resumable
 
     # -- what a person asks -----------------------------------------------------------------
 
@@ -253,7 +259,7 @@ class IncomingTransfer:
         if self.is_lanai and self._saving.position != self.offer.size_bytes:
             raise WorldError(Reason.DAMAGED, detail="another length")
         await self._answered.wait()
-        if self.record.state.is_over:
+        if self._is_ending or self.record.state.is_over:
             return
         wanted = stream.attributes().get(SHA256_ATTRIBUTE, "")
         saved = await asyncio.to_thread(self._saving.finish, wanted)
@@ -270,7 +276,7 @@ class IncomingTransfer:
 
     async def _handle_broken(self, reason: str) -> None:
         self._stream = None
-        if self.record.state.is_over or self._paused:
+        if self._is_ending or self.record.state.is_over or self._paused:
             return
         if reason == CANCELLED:
             await self._give_up(TransferState.CANCELLED)
@@ -317,11 +323,17 @@ class IncomingTransfer:
             await asyncio.wait([reading])
 
     async def _give_up(self, state: TransferState, *, refusal: Refusal | None = None) -> None:
+        if self._is_ending:
+            return
+        self._is_ending = True
         self._still()
-        self._teller.turn(self.record, state)
         self._answered.set()
         await self._let_go()
+        if self.record.state.is_over:
+            return
+        # Before anybody is told: who looks into the folder then finds nothing half.
         await asyncio.to_thread(self._saving.drop)
+        self._teller.turn(self.record, state)
         if refusal is not None and self.is_lanai:
             await self._call(CANCEL, encode_stop(Stop(self.offer.file_id, refusal)))
 
@@ -330,7 +342,6 @@ class IncomingTransfer:
         self._answered.set()
         self._stream = None
         kept = await asyncio.to_thread(self._stop_saving, keep and reason is not Reason.TOO_LARGE)
-        # Before anybody is told: who looks into the folder then finds nothing half.
         self.record.resumable = kept and self.is_lanai
         self._teller.turn(self.record, TransferState.FAILED, reason)
         if tell and self.is_lanai:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,8 @@ from app.engine.local_participant import PublishTrackError
 from app.engine.people import Roster, person_of, video_kind
 from app.engine.pictures import Pictures
 from app.engine.playback import Playback
-from app.engine.transfers import FILE_TOPIC, ByteSink, Incoming, Offer, Transfers
+from app.engine.room_transfers import RoomTransfers
+from app.engine.transfers import ReceivePolicy, Transfers
 from app.media.frames import Picture
 from app.protocol.errors import ProtocolError
 from app.runtime.errors import Reason, WorldError
@@ -78,6 +79,12 @@ class _Room(rtc.Room):
     chat: ChatDesk | None = None
     """Sees packets that the SDK's events leave out, and what their readers leave out."""
 
+    def register_call(
+        self, method: str, handler: Callable[[rtc.RpcInvocationData], Awaitable[str]]
+    ) -> None:
+        """Answer calls of `method` from the first moment in the room."""
+        self._rpc.register(method, handler)
+
     def on_joined(self, join: lk_rtc.JoinResponse, *, again: bool) -> None:
         super().on_joined(join, again=again)
         if self.on_welcome is not None and not again:
@@ -104,7 +111,7 @@ class Meeting:
         local: LocalMedia,
         playback: Playback,
         pictures: Pictures,
-        folder: Callable[[], Path],
+        policy: Callable[[], ReceivePolicy],
         on_ended: Callable[[], None],
         typing_wished: Callable[[], bool] = lambda: True,
     ) -> None:
@@ -112,14 +119,13 @@ class Meeting:
         self._local = local
         self._playback = playback
         self._pictures = pictures
-        self._folder = folder
+        self._policy = policy
         self._on_ended = on_ended
         self._owner = TaskOwner("meeting")
         self._room = _Room()
         self.dev_watch = DevWatch(self._room, self._owner)
         self._roster = Roster()
         self._layers = LayerWishes()
-        self._transfers = Transfers(post=post, open_sink=self._open_sink, folder=folder)
         self._qualities: dict[str, int] = {}
         self._joined_at_ms: dict[str, int] = {}
         self._url = ""
@@ -127,13 +133,22 @@ class Meeting:
         self._started_s = 0.0
         self._is_reconnecting = False
         self._connected = asyncio.Event()
+        self._files = RoomTransfers(
+            self._room,
+            post=post,
+            policy=policy,
+            connected=self._connected,
+            name_of=self._name_of,
+            register_call=self._room.register_call,
+        )
+        self._transfers = self._files.transfers
         self._chat = ChatDesk(
             room=self._room,
             post=post,
             person=self._roster.get,
             connected=self._connected,
             typing_wished=typing_wished,
-            take_file=self._on_byte_stream,
+            take_file=self._files.handle_stream,
         )
         self._is_over = False
         self._ended = asyncio.Event()
@@ -195,6 +210,7 @@ class Meeting:
         self._chat.handle_joined()
         self._pictures.set_me(self._room.local_participant.identity)
         self._pictures.on_demand = self._ask_for_layers
+        self._files.handle_joined()
         spawn(self._watch_tiles(), name="tiles", owner=self._owner)
 
     @property
@@ -236,7 +252,7 @@ class Meeting:
                 host_name=host_name,
                 duration_s=time.monotonic() - self._started_s if self._started_s else 0.0,
                 files_saved=self._transfers.files_saved,
-                folder=self._folder(),
+                folder=self._policy().folder,
                 detail=detail,
             )
         )
@@ -328,36 +344,6 @@ class Meeting:
         peer_name = self._name_of(to[0]) if len(to) == 1 else ""
         return await self._transfers.send(path, to=to, peer_name=peer_name)
 
-    async def _open_sink(self, offer: Offer) -> ByteSink:
-        await self._connected.wait()
-        try:
-            writer = await self._room.local_participant.stream_bytes(
-                offer.name,
-                topic=FILE_TOPIC,
-                total_size=offer.size_bytes,
-                mime_type=offer.mime_type,
-                stream_id=offer.stream_id,
-                destination_identities=list(offer.to) or None,
-            )
-        except rtc.StreamError as error:
-            raise _lost(error) from error
-        return _Sink(writer)
-
-    def _on_byte_stream(self, reader: rtc.ByteStreamReader, identity: str) -> None:
-        info = reader.info
-        attributes: Mapping[str, str] = info.attributes or {}
-        self._transfers.receive(
-            Incoming(
-                id=info.stream_id,
-                name=info.name,
-                size_bytes=info.size or None,
-                identity=identity,
-                peer_name=self._name_of(identity),
-                chunks=_chunks(reader),
-                attributes=lambda: attributes,
-            )
-        )
-
     # -- layers -----------------------------------------------------------------------------
 
     async def _watch_tiles(self) -> None:
@@ -410,7 +396,6 @@ class Meeting:
         room.on("reconnecting", self._on_reconnecting)
         room.on("reconnected", self._on_reconnected)
         room.on("disconnected", self._on_disconnected)
-        room.register_byte_stream_handler(FILE_TOPIC, self._on_byte_stream)
         self._chat.listen()
 
     def _refresh(self, participant: Any) -> None:
@@ -482,7 +467,6 @@ class Meeting:
         self._post(ReconnectStarted())
 
     def _on_session_lost(self) -> None:
-        self._transfers.handle_connection_lost()
         self._chat.handle_connection_lost()
 
     def _on_reconnected(self) -> None:
@@ -491,6 +475,7 @@ class Meeting:
         self._is_reconnecting = False
         self._connected.set()
         self._roster.replace(self._everybody())
+        self._files.handle_reconnected()
         self._post(Reconnected(self._roster.people))
         self._chat.handle_reconnected()
 
@@ -500,34 +485,3 @@ class Meeting:
 
     def _progress(self, stage: JoinStage) -> None:
         self._post(JoinProgressed(stage))
-
-
-class _Sink:
-    """A writer of the door whose errors are the world's."""
-
-    def __init__(self, writer: rtc.ByteStreamWriter) -> None:
-        self._writer = writer
-
-    async def write(self, data: bytes) -> None:
-        try:
-            await self._writer.write(data)
-        except rtc.StreamError as error:
-            raise _lost(error) from error
-
-    async def aclose(self, *, reason: str = "", attributes: dict[str, str] | None = None) -> None:
-        try:
-            await self._writer.aclose(reason=reason, attributes=attributes)
-        except rtc.StreamError as error:
-            raise _lost(error) from error
-
-
-def _lost(error: Exception) -> WorldError:
-    return WorldError(Reason.PEER_GONE, retry=True, detail=str(error))
-
-
-async def _chunks(reader: rtc.ByteStreamReader) -> AsyncIterator[bytes]:
-    try:
-        async for chunk in reader:
-            yield chunk
-    except rtc.StreamError:
-        raise ProtocolError("file: stream broke off") from None

@@ -185,8 +185,10 @@ class OutgoingTransfer:
 
     def handle_resume(self, identity: str, resume: Resume) -> bool:
         """Somebody wants the rest; False when it is not to be had now."""
-        receiver = self._receivers[identity]
-        if self._cancelled or receiver.stage is Stage.DONE:
+        if self._cancelled:
+            return False
+        receiver = self._receivers.get(identity) or self._replace_lost(identity)
+        if receiver.stage is Stage.DONE:
             return False
         self._still(identity)
         receiver.is_plain = False
@@ -195,6 +197,21 @@ class OutgoingTransfer:
             receiver.stage = Stage.PAUSED
         self._step()
         return True
+
+    def _replace_lost(self, identity: str) -> Receiver:
+        """Take a new identity for the one who has left: an app that was started again has one.
+
+        Only who was offered the drop knows its id.
+        """
+        for lost in self._receivers.values():
+            if lost.stage in (Stage.LOST, Stage.FAILED):
+                self._still(lost.identity)
+                del self._receivers[lost.identity]
+                break
+        receiver = Receiver(identity)
+        self._receivers[identity] = receiver
+        self.record.receivers = len(self._receivers)
+        return receiver
 
     def handle_pause(self, identity: str) -> None:
         """Somebody wants no more for now."""
@@ -420,9 +437,7 @@ class OutgoingTransfer:
                     position += len(block)
             await self._close(leg, sink, stay, position, reader.sha256)
 
-    async def _close(
-        self, leg: _Leg, sink: Sink, stay: str, position: int, sha256: str
-    ) -> None:
+    async def _close(self, leg: _Leg, sink: Sink, stay: str, position: int, sha256: str) -> None:
         if position < self.drop.size_bytes:
             reason = PAUSED if self._paused else CANCELLED
             # Whoever paused or cancelled by itself has let go of the stream already.

@@ -20,7 +20,7 @@ from livekit.protocol import models as lk_models
 from livekit.protocol import rtc as lk_rtc
 
 from app.engine.connection import Connection, ResumeRefusedError
-from app.engine.data_lane import DataLane
+from app.engine.data_lane import RELIABLE, DataLane
 from app.engine.data_track import LocalDataTrack
 from app.engine.data_tracks import DATA_TRACK, DataTracks
 from app.engine.media_sections import (
@@ -455,6 +455,12 @@ class Session:
             await self._lane.send_reliable(packet)
         else:
             await self._lane.send_lossy(packet)
+
+    async def drain_reliable(self, below_bytes: int) -> None:
+        """Wait until at most that much waits in the reliable channel."""
+        connection = await self._channel(RELIABLE)
+        if connection.buffered_bytes(RELIABLE) > below_bytes:
+            await connection.drain(RELIABLE, below_bytes)
 
     async def _channel(self, label: str) -> Connection:
         """Return the connection once this channel of it is open."""

@@ -47,6 +47,7 @@ from app.runtime.tasks import TaskOwner, spawn
 log = structlog.get_logger(__name__)
 
 FILE_TOPIC = "lanai.file"
+CALLS = (OFFER, RESUME, PAUSE, CANCEL)
 MAX_INCOMING = 64
 MAX_STREAMS = 4
 _MAX_RECORDS = 1_000
@@ -150,12 +151,11 @@ class Transfers:
         """Try again what has failed or was stopped; FILE_GONE."""
         outgoing = self._outgoing.get(transfer_id)
         if outgoing is not None:
-            again = (TransferState.FAILED, TransferState.CANCELLED, TransferState.DECLINED)
-            if outgoing.record.state in again or outgoing.record.received < outgoing.record.receivers:
-                if not outgoing.record.state.is_over:
-                    return
+            record = outgoing.record
+            is_whole = record.state is TransferState.DONE and record.received == record.receivers
+            if record.state.is_over and not is_whole:
                 outgoing.drop = await asyncio.to_thread(gather, outgoing.drop.path)
-                outgoing.record.size_bytes = outgoing.drop.size_bytes
+                record.size_bytes = outgoing.drop.size_bytes
                 outgoing.start()
             return
         incoming = self._incoming.get(transfer_id)
@@ -166,28 +166,25 @@ class Transfers:
 
     async def handle_call(self, identity: str, method: str, payload: str) -> str:
         """Answer a call of another Lanai app; ProtocolError for nonsense."""
-        match method:
-            case "lanai.transfer.offer":
-                return encode_answer(await self._handle_offer(identity, parse_offer(payload)))
-            case "lanai.transfer.resume":
-                resume = parse_resume(payload)
-                found = self._find_outgoing(identity, resume.file_id)
-                if found is None or not found.handle_resume(identity, resume):
-                    raise ProtocolError("transfer: no such file")
-            case "lanai.transfer.pause":
-                stop = parse_stop(payload)
-                if (outgoing := self._find_outgoing(identity, stop.file_id)) is not None:
-                    outgoing.handle_pause(identity)
-                elif (incoming := self._find_incoming(identity, stop.file_id)) is not None:
-                    incoming.handle_pause()
-            case "lanai.transfer.cancel":
-                stop = parse_stop(payload)
-                if (outgoing := self._find_outgoing(identity, stop.file_id)) is not None:
-                    outgoing.handle_cancel(identity, stop.refusal)
-                elif (incoming := self._find_incoming(identity, stop.file_id)) is not None:
-                    await incoming.handle_cancel(stop.refusal)
-            case _:
-                raise ProtocolError("transfer: unknown call")
+        if method == OFFER:
+            return encode_answer(await self._handle_offer(identity, parse_offer(payload)))
+        if method == RESUME:
+            resume = parse_resume(payload)
+            found = self._find_outgoing(identity, resume.file_id) or self._find_drop(resume.file_id)
+            if found is None or not found.handle_resume(identity, resume):
+                raise ProtocolError("transfer: no such file")
+            return "{}"
+        stop = parse_stop(payload)
+        outgoing = self._find_outgoing(identity, stop.file_id)
+        incoming = self._find_incoming(identity, stop.file_id)
+        if method == PAUSE and outgoing is not None:
+            outgoing.handle_pause(identity)
+        elif method == PAUSE and incoming is not None:
+            incoming.handle_pause()
+        elif method == CANCEL and outgoing is not None:
+            outgoing.handle_cancel(identity, stop.refusal)
+        elif method == CANCEL and incoming is not None:
+            await incoming.handle_cancel(stop.refusal)
         return "{}"
 
     def handle_packet(self, identity: str, data: bytes) -> None:
@@ -204,6 +201,11 @@ class Transfers:
                 return each
         return None
 
+    def _find_drop(self, file_id: str) -> OutgoingTransfer | None:
+        """The newest drop of this id to anybody."""
+        drops = reversed(self._outgoing.values())
+        return next((each for each in drops if each.drop.file_id == file_id), None)
+
     def _find_incoming(self, identity: str, file_id: str) -> IncomingTransfer | None:
         for each in reversed(self._incoming.values()):
             if each.is_lanai and (each.identity, each.offer.file_id) == (identity, file_id):
@@ -219,9 +221,8 @@ class Transfers:
 
     async def _take_offer(self, identity: str, offer: FileOffer) -> OfferAnswer:
         known = self._find_incoming(identity, offer.file_id)
-        if known is not None and known.offer == offer:
-            if not known.record.state.is_over or known.record.resumable:
-                return known.answer()
+        if known is not None and known.offer == offer and known.can_go_on:
+            return known.answer()
         under_way = [each for each in self._incoming.values() if not each.record.state.is_over]
         if self._is_closed or len(under_way) >= MAX_INCOMING or self._is_taken(offer.file_id):
             return OfferAnswer(Answer.DECLINE, refusal=Refusal.BUSY)
@@ -389,7 +390,8 @@ class Transfers:
 
     def stats(self) -> dict[str, object]:
         """Count the transfers by state."""
-        records = [each.record for each in (*self._outgoing.values(), *self._incoming.values())]
+        records = [each.record for each in self._outgoing.values()]
+        records += [each.record for each in self._incoming.values()]
         states = [record.state for record in records]
         return {str(state): states.count(state) for state in TransferState}
 
@@ -401,6 +403,3 @@ class Transfers:
             outgoing.close()
         for incoming in self._incoming.values():
             await incoming.close()
-
-
-CALLS = (OFFER, RESUME, PAUSE, CANCEL)

@@ -314,4 +314,6 @@ def _sha256(raw: Mapping[str, object]) -> str:
 
 def _refusal(raw: Mapping[str, object], otherwise: Refusal | None) -> Refusal | None:
     value = raw.get("reason")
-    return Refusal(value) if value in list(Refusal) else otherwise
+    if isinstance(value, str) and value in list(Refusal):
+        return Refusal(value)
+    return otherwise

@@ -181,7 +181,8 @@ class _Headless:
         report("sent", chat=text, id=info.stream_id)
 
     async def _send(self, path: Path) -> None:
-        from app.engine.transfers import FILE_TOPIC, SHA256_ATTRIBUTE
+        from app.engine.transfers import FILE_TOPIC
+        from app.protocol.transfers import SHA256_ATTRIBUTE
 
         digest = await asyncio.to_thread(_sha256, path)
         await self._room.local_participant.send_file(

@@ -1,105 +1,58 @@
+"""Files between people in a room without sockets, and with a real disk."""
+
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import errno
 import hashlib
 import os
-import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from app.engine import transfers as transfers_module
-from app.engine.events import Event, Transfer, TransferChanged, TransferState
-from app.engine.transfers import (
-    SHA256_ATTRIBUTE,
-    ByteSink,
-    Incoming,
-    Offer,
-    Transfers,
-)
+from app.engine import saving
+from app.engine.drops import gather
+from app.engine.events import TransferState
+from app.engine.saving import find_partials
+from app.engine.transfer_wire import Incoming, StreamBrokenError
+from app.engine.transfers import CALLS, ReceivePolicy
 from app.protocol.errors import ProtocolError
+from app.protocol.transfers import (
+    OFFER,
+    SHA256_ATTRIBUTE,
+    FileOffer,
+    PartialFile,
+    StreamLabel,
+    encode_offer,
+    encode_partial,
+)
 from app.runtime.errors import Reason, WorldError
+from tests.support.transfer_room import DEADLINE_S, Person, TransferRoom
 
-DEADLINE_S = 30.0
-CONTENT = bytes(range(256)) * 4096
-
-
-class Wire:
-    """The far side of a stream: keeps what was written, and can call back at each write."""
-
-    def __init__(self, on_write: Callable[[], None] | None = None) -> None:
-        self.offers: list[Offer] = []
-        self.content = b""
-        self.reason: str | None = None
-        self.attributes: dict[str, str] = {}
-        self._on_write = on_write
-
-    async def open(self, offer: Offer) -> ByteSink:
-        self.offers.append(offer)
-        self.content = b""
-        return self
-
-    async def write(self, data: bytes) -> None:
-        self.content += data
-        await asyncio.sleep(0)
-        if self._on_write is not None:
-            self._on_write()
-
-    async def aclose(self, *, reason: str = "", attributes: dict[str, str] | None = None) -> None:
-        self.reason = reason
-        self.attributes = attributes or {}
+CONTENT = os.urandom(3_000_000)
+DIGEST = hashlib.sha256(CONTENT).hexdigest()
+State = TransferState
 
 
-class Desk:
-    """Transfers with a place to save, and what they told."""
-
-    def __init__(
-        self, folder: Path, wire: Wire | None = None, now_s: Callable[[], float] = time.monotonic
-    ) -> None:
-        self.told: list[Transfer] = []
-        self.changed = asyncio.Event()
-        self.folder = folder
-        self.transfers = Transfers(
-            post=self._post,
-            open_sink=(wire or Wire()).open,
-            folder=lambda: self.folder,
-            now_s=now_s,
-        )
-
-    def _post(self, event: Event) -> None:
-        assert isinstance(event, TransferChanged)
-        self.told.append(event.transfer)
-        self.changed.set()
-
-    async def end(self) -> Transfer:
-        async with asyncio.timeout(DEADLINE_S):
-            while not self.told or self.told[-1].state is TransferState.RUNNING:
-                self.changed.clear()
-                await self.changed.wait()
-        return self.told[-1]
+@pytest.fixture
+async def room() -> AsyncIterator[TransferRoom]:
+    room = TransferRoom()
+    yield room
+    await room.close()
 
 
-def incoming(
-    *chunks: bytes | Exception, name: str = "a.bin", size: int | None = None, sha256: str = ""
-) -> Incoming:
-    async def read() -> AsyncIterator[bytes]:
-        for chunk in chunks:
-            await asyncio.sleep(0)
-            if isinstance(chunk, Exception):
-                raise chunk
-            yield chunk
-
-    attributes = {SHA256_ATTRIBUTE: sha256} if sha256 else {}
-    return Incoming("t1", name, size, "bo-1", "Bo", read(), lambda: attributes)
+@pytest.fixture
+def ada(room: TransferRoom, tmp_path: Path) -> Person:
+    return room.add("ada-1", tmp_path / "ada")
 
 
-def files_in(folder: Path) -> list[Path]:
-    return list(folder.iterdir())
-
-
-def fill(path: Path, content: bytes) -> None:
-    path.write_bytes(content)
+@pytest.fixture
+def bo(room: TransferRoom, tmp_path: Path) -> Person:
+    return room.add("bo-1", tmp_path / "bo")
 
 
 @pytest.fixture
@@ -110,217 +63,427 @@ def source(tmp_path: Path) -> Path:
     return path
 
 
-async def test_a_file_is_sent_whole_with_its_hash_at_the_end(source: Path, tmp_path: Path) -> None:
-    wire = Wire()
-    desk = Desk(tmp_path, wire)
+def fill(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
 
-    await desk.transfers.send(source, to=("bo-1",), peer_name="Bo")
-    ended = await desk.end()
 
-    digest = hashlib.sha256(CONTENT).hexdigest()
-    assert wire.content == CONTENT
-    assert (wire.reason, wire.attributes) == ("", {SHA256_ATTRIBUTE: digest})
-    assert (ended.state, ended.done_bytes, ended.sha256) == (
-        TransferState.DONE,
-        len(CONTENT),
-        digest,
+def plain_stream(
+    *chunks: bytes | Exception, name: str = "a.bin", size: int | None = None, sha256: str = ""
+) -> Incoming:
+    """A stream of an official SDK."""
+
+    async def read() -> AsyncIterator[bytes]:
+        for chunk in chunks:
+            await asyncio.sleep(0)
+            if isinstance(chunk, Exception):
+                raise chunk
+            yield chunk
+
+    attributes = {SHA256_ATTRIBUTE: sha256} if sha256 else {}
+    return Incoming(name, size, "sdk-1", StreamLabel(), read(), lambda: attributes, lambda: None)
+
+
+async def test_a_file_arrives_whole_with_the_same_hash_on_both_sides(
+    ada: Person, bo: Person, source: Path
+) -> None:
+    await ada.transfers.send(source, to=("bo-1",), peer_name="Bo")
+    saved, sent = await bo.ended(), await ada.ended()
+
+    assert (saved.state, saved.path, saved.sha256) == (
+        State.DONE,
+        bo.folder / "picture.png",
+        DIGEST,
     )
-    offer = wire.offers[0]
-    assert (offer.name, offer.size_bytes, offer.mime_type, offer.to) == (
-        "picture.png",
-        len(CONTENT),
-        "image/png",
-        ("bo-1",),
+    assert (sent.state, sent.done_bytes, sent.sha256) == (State.DONE, len(CONTENT), DIGEST)
+    assert (saved.peer_name, sent.peer_name, sent.received) == ("Ada", "Bo", 1)
+    assert (bo.folder / "picture.png").read_bytes() == CONTENT
+    assert bo.files() == ["picture.png"]
+    assert bo.transfers.files_saved == 1
+
+
+async def test_an_empty_file_arrives_too(ada: Person, bo: Person, source: Path) -> None:
+    fill(source, b"")
+
+    await ada.transfers.send(source, to=(), peer_name="")
+
+    assert (await bo.ended()).state is (await ada.ended()).state is State.DONE
+    assert (bo.folder / "picture.png").read_bytes() == b""
+
+
+async def test_a_program_that_is_no_lanai_app_gets_plain_files(
+    room: TransferRoom, ada: Person, bo: Person, source: Path
+) -> None:
+    sdk = room.add_plain("sdk-1")
+    (source.parent / "b.txt").write_bytes(b"b")
+
+    await ada.transfers.send(source.parent, to=(), peer_name="")
+    sent, saved = await ada.ended(), await bo.ended()
+
+    assert (sent.state, sent.receivers, sent.received) == (State.DONE, 2, 2)
+    assert saved.is_folder
+    assert {(name, data) for name, data, _, _ in sdk.files} == {
+        ("picture.png", CONTENT),
+        ("b.txt", b"b"),
+    }
+    assert {each[3][SHA256_ATTRIBUTE] for each in sdk.files} >= {DIGEST}
+    assert sorted(p.name for p in (bo.folder / "out").iterdir()) == ["b.txt", "picture.png"]
+
+
+async def test_a_lost_stream_goes_on_from_the_last_good_byte(
+    room: TransferRoom, ada: Person, bo: Person, source: Path
+) -> None:
+    blocks = 0
+
+    def cut() -> None:
+        nonlocal blocks
+        blocks += 1
+        if blocks == 6:
+            ada.stay_id = "ada-2"
+            for stream in room.streams:
+                stream.break_off("")
+            asyncio.get_running_loop().call_soon(ada.transfers.handle_rejoined)
+
+    room.on_block = cut
+    await ada.transfers.send(source, to=("bo-1",), peer_name="Bo")
+    saved = await bo.ended()
+    sent = await ada.ended()
+
+    first, second = room.heads
+    assert (saved.state, sent.state, saved.sha256) == (State.DONE, State.DONE, DIGEST)
+    assert first.label.offset == 0
+    assert second.label.offset > 0
+    assert second.label.offset + second.size_bytes == len(CONTENT)
+
+
+async def test_another_run_of_the_receiver_goes_on_from_the_disk(
+    room: TransferRoom, ada: Person, bo: Person, source: Path
+) -> None:
+    blocks = 0
+    leaving: list[asyncio.Task[None]] = []
+
+    def leave() -> None:
+        nonlocal blocks
+        blocks += 1
+        if blocks == 8:
+            leaving.append(asyncio.get_running_loop().create_task(room.leave("bo-1")))
+
+    room.on_block = leave
+    await ada.transfers.send(source, to=("bo-1",), peer_name="Bo")
+    await ada.until(State.PAUSED)
+    await asyncio.gather(*leaving)
+    (partial,) = await asyncio.to_thread(find_partials, bo.folder)
+    again = room.add("bo-2", bo.folder)
+    again.transfers.handle_joined_room()
+
+    saved = await again.ended()
+    assert (saved.state, saved.sha256, (await ada.ended()).state) == (
+        State.DONE,
+        DIGEST,
+        State.DONE,
     )
-    await desk.transfers.aclose()
+    assert room.heads[-1].label.offset == partial.offset > 0
+    assert again.files() == ["picture.png"]
 
 
-async def test_a_received_file_lies_under_its_safe_name(tmp_path: Path) -> None:
-    desk = Desk(tmp_path / "Lanai")
-    digest = hashlib.sha256(CONTENT).hexdigest()
-    halves = CONTENT[:700_000], CONTENT[700_000:]
-
-    desk.transfers.receive(
-        incoming(*halves, name="../../nul.txt", size=len(CONTENT), sha256=digest)
+async def test_a_prefix_of_another_file_is_thrown_away(
+    room: TransferRoom, ada: Person, bo: Person, source: Path
+) -> None:
+    offer = (await asyncio.to_thread(gather, source)).offer()
+    bo.folder.mkdir()
+    about = PartialFile(
+        offer, "ada-1", "jam", 1_000, hashlib.sha256(b"other").hexdigest(), 1
     )
-    ended = await desk.end()
+    (bo.folder / f".lanai-{offer.file_id}.part").write_bytes(b"x" * 1_000)
+    (bo.folder / f".lanai-{offer.file_id}.note").write_bytes(
+        encode_partial(replace(about, at_ms=2**40))
+    )
 
-    assert (ended.state, ended.path) == (TransferState.DONE, tmp_path / "Lanai" / "_nul.txt")
-    assert (tmp_path / "Lanai" / "_nul.txt").read_bytes() == CONTENT
-    assert desk.transfers.files_saved == 1
-    assert files_in(tmp_path / "Lanai") == [tmp_path / "Lanai" / "_nul.txt"]
-    await desk.transfers.aclose()
+    await ada.transfers.send(source, to=("bo-1",), peer_name="Bo")
+
+    assert (await bo.ended()).sha256 == DIGEST
+    assert [head.label.offset for head in room.heads] == [0]
+
+
+async def test_a_file_that_is_damaged_on_the_way_is_deleted_and_said_on_both_sides(
+    room: TransferRoom, ada: Person, bo: Person, source: Path
+) -> None:
+    real = saving.Saving.write
+
+    def flip(self: saving.Saving, data: bytes) -> None:
+        real(self, bytes([data[0] ^ 1]) + data[1:])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(saving.Saving, "write", flip)
+        await ada.transfers.send(source, to=("bo-1",), peer_name="Bo")
+        saved, sent = await bo.ended(), await ada.ended()
+
+    assert (saved.error, sent.error) == (Reason.DAMAGED, Reason.DAMAGED)
+    assert bo.files() == []
+
+
+class _FullDisk:
+    """An unbuffered file on a disk with room for so much."""
+
+    room_bytes = 1_000_000
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+
+    def write(self, data: memoryview) -> int:
+        if _FullDisk.room_bytes <= 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        taken = self._file.write(data[: _FullDisk.room_bytes]) or 0
+        _FullDisk.room_bytes -= taken
+        return int(taken)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+
+async def test_a_disk_that_fills_up_is_said_and_the_file_goes_on_when_there_is_room(
+    ada: Person, bo: Person, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = saving._open_new
+    _FullDisk.room_bytes = 1_000_000
+    monkeypatch.setattr(saving, "_open_new", lambda path: _FullDisk(real(path)))
+    transfer_id = await ada.transfers.send(source, to=("bo-1",), peer_name="Bo")
+    full, sent = await bo.ended(), await ada.ended()
+
+    assert (full.error, sent.error, full.resumable) == (Reason.DISK_FULL, Reason.DISK_FULL, True)
+    assert bo.transfers.files_saved == 0
+    _FullDisk.room_bytes = 10**9
+    bo.forget()
+    ada.forget()
+    await ada.transfers.retry(transfer_id)
+    saved = await bo.ended()
+    assert (saved.state, saved.sha256) == (State.DONE, DIGEST)
+    assert bo.room.heads[-1].label.offset == 1_000_000
+
+
+async def test_what_does_not_fit_is_refused_before_a_byte_is_sent(
+    room: TransferRoom, ada: Person, bo: Person, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(saving, "DISK_RESERVE_BYTES", 1 << 60)
+
+    await ada.transfers.send(source, to=("bo-1",), peer_name="Bo")
+
+    assert (await bo.ended()).error is Reason.DISK_FULL
+    assert (await ada.ended()).error is Reason.DISK_FULL
+    assert room.heads == []
+
+
+async def test_a_stranger_is_held_until_the_person_takes_it(bo: Person) -> None:
+    bo.policy = ReceivePolicy(bo.folder, ask=True)
+    bo.transfers.receive(plain_stream(b"abc", name="../../nul.txt", size=3))
+    offered = await bo.until(State.OFFERED)
+    await asyncio.sleep(0.05)
+    assert [name for name in bo.files() if not name.startswith(".lanai-")] == []
+
+    await bo.transfers.accept(offered.id)
+    saved = await bo.ended()
+
+    assert (saved.state, saved.path) == (State.DONE, bo.folder / "_nul.txt")
+    assert bo.files() == ["_nul.txt"]
+
+
+async def test_a_stranger_that_is_refused_leaves_nothing(bo: Person) -> None:
+    bo.policy = ReceivePolicy(bo.folder, ask=True)
+    bo.transfers.receive(plain_stream(b"abc", size=3))
+    offered = await bo.until(State.OFFERED)
+
+    await bo.transfers.decline(offered.id)
+
+    assert (await bo.ended()).state is State.DECLINED
+    assert bo.files() == []
+
+
+async def test_no_more_of_a_stranger_is_held_than_is_decent(
+    bo: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.engine.incoming_transfer.HELD_BYTES", 1_000_000)
+    bo.policy = ReceivePolicy(bo.folder, ask=True)
+
+    bo.transfers.receive(plain_stream(*[b"x" * 300_000] * 10))
+
+    assert (await bo.ended()).error is Reason.TOO_LARGE
+    assert bo.files() == []
+
+
+async def test_a_stranger_that_never_ends_stops_at_the_limit(bo: Person) -> None:
+    bo.policy = ReceivePolicy(bo.folder, max_bytes=2_000_000)
+
+    async def endless() -> AsyncIterator[bytes]:
+        while True:
+            await asyncio.sleep(0)
+            yield b"x" * 15_000
+
+    closed = asyncio.Event()
+    bo.transfers.receive(Incoming("a", None, "sdk-1", StreamLabel(), endless(), dict, closed.set))
+
+    assert (await bo.ended()).error is Reason.TOO_LARGE
+    assert closed.is_set()
+    assert bo.files() == []
 
 
 @pytest.mark.parametrize(
     ("chunks", "sha256", "reason"),
     [
-        ((b"abc", ProtocolError("stream: sender left")), "", Reason.PEER_GONE),
+        ((b"abc", StreamBrokenError()), "", Reason.PEER_GONE),
         ((b"abc",), "0" * 64, Reason.DAMAGED),
     ],
 )
-async def test_a_broken_stream_leaves_no_file(
-    tmp_path: Path, chunks: tuple[bytes | Exception, ...], sha256: str, reason: Reason
+async def test_a_strangers_broken_stream_leaves_no_file(
+    bo: Person, chunks: tuple[bytes | Exception, ...], sha256: str, reason: Reason
 ) -> None:
-    desk = Desk(tmp_path)
+    bo.transfers.receive(plain_stream(*chunks, sha256=sha256))
+    ended = await bo.ended()
 
-    desk.transfers.receive(incoming(*chunks, sha256=sha256))
-    ended = await desk.end()
-    await desk.transfers.aclose()
-
-    assert (ended.state, ended.error) == (TransferState.FAILED, reason)
-    assert files_in(tmp_path) == []
+    assert (ended.state, ended.error) == (State.FAILED, reason)
+    assert bo.files() == []
 
 
 async def test_a_file_that_vanishes_while_being_sent_is_told_and_can_be_retried(
-    source: Path, tmp_path: Path
+    room: TransferRoom, ada: Person, bo: Person, source: Path
 ) -> None:
-    wire = Wire(on_write=lambda: source.unlink(missing_ok=True))
-    desk = Desk(tmp_path, wire)
+    room.on_block = lambda: source.unlink(missing_ok=True)
 
-    transfer_id = await desk.transfers.send(source, to=(), peer_name="")
-    ended = await desk.end()
+    transfer_id = await ada.transfers.send(source, to=("bo-1",), peer_name="Bo")
+    sent, saved = await ada.ended(), await bo.ended()
 
-    assert (ended.state, ended.error) == (TransferState.FAILED, Reason.FILE_GONE)
-    assert wire.reason == "error"
+    assert (sent.error, saved.error) == (Reason.FILE_GONE, Reason.PEER_GONE)
+    assert bo.files() == []
     with pytest.raises(WorldError) as raised:
-        await desk.transfers.retry(transfer_id)
+        await ada.transfers.retry(transfer_id)
     assert raised.value.reason is Reason.FILE_GONE
+    room.on_block = lambda: None
     fill(source, b"back")
-    await desk.transfers.retry(transfer_id)
-    ended = await desk.end()
-    assert (ended.id, ended.state, wire.content) == (transfer_id, TransferState.DONE, b"back")
-    await desk.transfers.aclose()
+    ada.forget()
+    bo.forget()
+    await ada.transfers.retry(transfer_id)
+    assert (await ada.ended()).state is (await bo.ended()).state is State.DONE
+    assert (bo.folder / "picture.png").read_bytes() == b"back"
 
 
-async def test_a_file_that_shrinks_while_being_sent_is_gone(source: Path, tmp_path: Path) -> None:
-    desk = Desk(tmp_path, Wire(on_write=lambda: os.truncate(source, 10)))
+async def test_a_file_that_shrinks_while_being_sent_is_gone(
+    room: TransferRoom, ada: Person, bo: Person, source: Path
+) -> None:
+    room.on_block = lambda: os.truncate(source, 10)
 
-    await desk.transfers.send(source, to=(), peer_name="")
+    await ada.transfers.send(source, to=("bo-1",), peer_name="Bo")
 
-    assert (await desk.end()).error is Reason.FILE_GONE
-    await desk.transfers.aclose()
+    assert (await ada.ended()).error is Reason.FILE_GONE
 
 
-@pytest.mark.parametrize("name", ["missing", "."])
-async def test_what_is_no_file_is_refused_at_once(tmp_path: Path, name: str) -> None:
-    desk = Desk(tmp_path)
+@pytest.mark.parametrize("name", ["missing", "empty"])
+async def test_what_is_no_file_is_refused_at_once(ada: Person, tmp_path: Path, name: str) -> None:
+    (tmp_path / "empty").mkdir()
 
     with pytest.raises(WorldError) as raised:
-        await desk.transfers.send(tmp_path / name, to=(), peer_name="")
+        await ada.transfers.send(tmp_path / name, to=(), peer_name="")
 
     assert raised.value.reason is Reason.FILE_GONE
-    assert desk.told == []
+    assert ada.told == []
 
 
-async def test_cancelling_tells_the_reader(source: Path, tmp_path: Path) -> None:
+async def test_nobody_to_send_to_is_a_failure(ada: Person, source: Path) -> None:
+    await ada.transfers.send(source, to=(), peer_name="")
+
+    assert (await ada.ended()).error is Reason.PEER_GONE
+
+
+@pytest.mark.parametrize("by", ["ada", "bo"])
+async def test_a_cancel_ends_it_on_both_sides(
+    room: TransferRoom, ada: Person, bo: Person, source: Path, by: str
+) -> None:
     cancels: list[asyncio.Task[None]] = []
+    person = ada if by == "ada" else bo
 
     def cancel() -> None:
-        transfer_id = desk.told[0].id
-        cancels.append(asyncio.get_running_loop().create_task(desk.transfers.cancel(transfer_id)))
+        if not cancels and bo.told and bo.told[-1].state is State.RUNNING:
+            work = person.transfers.cancel(person.told[-1].id)
+            cancels.append(asyncio.get_running_loop().create_task(work))
 
-    wire = Wire(on_write=cancel)
-    desk = Desk(tmp_path, wire)
-    await desk.transfers.send(source, to=(), peer_name="")
+    room.on_block = cancel
+    await ada.transfers.send(source, to=("bo-1",), peer_name="Bo")
 
-    assert (await desk.end()).state is TransferState.CANCELLED
-    await desk.transfers.aclose()
+    assert (await ada.ended()).state is (await bo.ended()).state is State.CANCELLED
     await asyncio.gather(*cancels)
-    assert len(wire.content) < len(CONTENT)
+    assert bo.files() == []
 
 
-async def test_a_lost_connection_fails_what_is_sent_even_if_the_writes_would_go_on(
-    source: Path, tmp_path: Path
+async def test_a_stream_of_a_file_that_nobody_offered_is_not_taken_for_another(
+    bo: Person, ada: Person
 ) -> None:
-    wire = Wire(on_write=lambda: desk.transfers.handle_connection_lost())
-    desk = Desk(tmp_path, wire)
+    """Another person names a file's id: it gets neither the partial file nor its place."""
+    offer = FileOffer("a" * 32, "a.bin", 10)
+    await bo.transfers.handle_call("ada-1", OFFER, encode_offer(offer))
 
-    transfer_id = await desk.transfers.send(source, to=(), peer_name="")
-    ended = await desk.end()
-    wire._on_write = None
-    await desk.transfers.retry(transfer_id)
-    again = await desk.end()
+    answer = await bo.transfers.handle_call("mallory-1", OFFER, encode_offer(offer))
 
-    assert (ended.state, ended.error) == (TransferState.FAILED, Reason.PEER_GONE)
-    assert (again.state, wire.content) == (TransferState.DONE, CONTENT)
-    assert len({offer.stream_id for offer in wire.offers}) == 2
-    await desk.transfers.aclose()
+    assert '"decline"' in answer
 
 
-async def test_a_cancelled_download_is_deleted_and_drained(tmp_path: Path) -> None:
-    desk = Desk(tmp_path)
-    go_on = asyncio.Event()
-    drained = asyncio.Event()
+async def test_paths_that_lead_out_of_the_folder_stay_in_it(bo: Person, ada: Person) -> None:
+    names = ["../../evil", "/etc/passwd", "C:\\x\\y", "a/../../b", "con", "..", "x/\u202egnp"]
+    offer = FileOffer("b" * 32, "../up", len(names), tuple((name, 1) for name in names))
+    await bo.transfers.handle_call("ada-1", OFFER, encode_offer(offer))
 
     async def read() -> AsyncIterator[bytes]:
-        yield b"x" * 300_000
-        await go_on.wait()
-        yield b"x"
-        drained.set()
+        yield b"x" * len(names)
 
-    desk.transfers.receive(Incoming("t1", "a", 300_001, "bo-1", "Bo", read(), dict))
-    await desk.transfers.cancel("t1")
-    go_on.set()
+    label = StreamLabel(offer.file_id, 0)
+    bo.transfers.receive(Incoming("a", None, "ada-1", label, read(), dict, lambda: None))
 
-    async with asyncio.timeout(DEADLINE_S):
-        await drained.wait()
-    assert [transfer.state for transfer in desk.told][-1] is TransferState.CANCELLED
-    await desk.transfers.aclose()
-    assert files_in(tmp_path) == []
+    saved = await bo.ended()
+    assert saved.path == bo.folder / "up"
+    found = [p for p in (bo.folder / "up").rglob("*") if p.is_file()]
+    assert len(found) == len(names)
+    assert all(p.resolve().is_relative_to(bo.folder.resolve()) for p in found)
+    assert bo.files() == ["up"]
+    assert not (bo.folder.parent / "evil").exists()
 
 
-async def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    desk = Desk(tmp_path)
-
-    def full(_self: object, _data: bytes) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(transfers_module._Saving, "write", full)
-    desk.transfers.receive(incoming(b"x", size=1))
-
-    assert (await desk.end()).error is Reason.DISK_FULL
-    await desk.transfers.aclose()
-    assert files_in(tmp_path) == []
-
-
-async def test_more_than_the_disk_holds_is_refused_before_it_is_written(tmp_path: Path) -> None:
-    desk = Desk(tmp_path)
-    desk.transfers.receive(incoming(b"x", size=10**13))
-
-    assert (await desk.end()).error is Reason.TOO_LARGE
-    await desk.transfers.aclose()
+@pytest.mark.parametrize("method", [*CALLS, "lanai.transfer.other"])
+@pytest.mark.parametrize(
+    "payload",
+    ["", "[]", "{", '{"id": "../x"}', '{"id": 7}', "[" * 100_000, '{"id": "%s"}' % ("a" * 9)],
+)
+async def test_nonsense_is_a_protocol_error_or_nothing(
+    bo: Person, method: str, payload: str
+) -> None:
+    with contextlib.suppress(ProtocolError):
+        await bo.transfers.handle_call("mallory-1", method, payload)
+    assert bo.told == []
 
 
-async def test_progress_is_told_at_most_four_times_a_second(source: Path, tmp_path: Path) -> None:
+async def test_progress_is_told_at_most_four_times_a_second(
+    room: TransferRoom, ada: Person, bo: Person, source: Path
+) -> None:
+    fill(source, b"x" * (20 * 256 * 1024))
     now_s = 100.0
 
     def tick() -> None:
         nonlocal now_s
         now_s += 0.1
 
-    desk = Desk(tmp_path, Wire(on_write=tick), now_s=lambda: now_s)
-    fill(source, b"x" * (20 * 256 * 1024))
+    ada.transfers._teller._now_s = lambda: now_s
+    room.on_block = tick
+    await ada.transfers.send(source, to=("bo-1",), peer_name="Bo")
+    await ada.ended()
 
-    await desk.transfers.send(source, to=(), peer_name="")
-    await desk.end()
-
-    # 20 blocks in 2 s: the start, the end, and not more than one every quarter of a second.
-    assert 4 <= len(desk.told) <= 2 + 8
-    assert any(t.rate_bps > 0 for t in desk.told)
-    await desk.transfers.aclose()
+    # 20 blocks in 2 s: the start, the turns, the end, and at most one every quarter of a second.
+    assert len(ada.told) <= 3 + 8
 
 
-async def test_leaving_the_meeting_ends_what_is_under_way(tmp_path: Path) -> None:
-    desk = Desk(tmp_path)
-
+async def test_leaving_the_meeting_ends_what_is_under_way(bo: Person) -> None:
     async def never() -> AsyncIterator[bytes]:
         yield b"x"
         await asyncio.Event().wait()
 
-    desk.transfers.receive(Incoming("t1", "a", None, "bo-1", "Bo", never(), dict))
-    await asyncio.sleep(0)
-    await desk.transfers.aclose()
+    bo.transfers.receive(Incoming("a", None, "sdk-1", StreamLabel(), never(), dict, lambda: None))
+    await bo.until(State.RUNNING)
+    async with asyncio.timeout(DEADLINE_S):
+        await bo.transfers.aclose()
 
-    assert desk.told[-1].error is Reason.PEER_GONE
-    assert files_in(tmp_path) == []
+    assert bo.told[-1].error is Reason.PEER_GONE
+    assert bo.files() == []
