@@ -43,7 +43,6 @@ from app.engine.playback import Playback
 from app.engine.room_transfers import RoomTransfers
 from app.engine.transfers import ReceivePolicy, Transfers
 from app.media.frames import Picture
-from app.protocol.errors import ProtocolError
 from app.runtime.errors import Reason, WorldError
 from app.runtime.tasks import TaskOwner, spawn
 

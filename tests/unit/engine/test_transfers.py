@@ -190,9 +190,7 @@ async def test_a_prefix_of_another_file_is_thrown_away(
 ) -> None:
     offer = (await asyncio.to_thread(gather, source)).offer()
     bo.folder.mkdir()
-    about = PartialFile(
-        offer, "ada-1", "jam", 1_000, hashlib.sha256(b"other").hexdigest(), 1
-    )
+    about = PartialFile(offer, "ada-1", "jam", 1_000, hashlib.sha256(b"other").hexdigest(), 1)
     (bo.folder / f".lanai-{offer.file_id}.part").write_bytes(b"x" * 1_000)
     (bo.folder / f".lanai-{offer.file_id}.note").write_bytes(
         encode_partial(replace(about, at_ms=2**40))
