@@ -243,7 +243,7 @@ def _lists(meeting: Meeting) -> bool:
 async def test_a_file_cut_off_by_a_crash_goes_on_where_it_stopped(
     meeting: Meeting, tmp_path: Path
 ) -> None:
-    content = os.urandom(20_000_000)
+    content = os.urandom(8_000_000)
     path = write(tmp_path / "big.bin", content)
     await meeting.guest.engine.send_file(path)
     await meeting.host.wait(TransferChanged, lambda e: e.transfer.done_bytes > 0)
