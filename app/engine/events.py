@@ -115,6 +115,7 @@ class Person:
     is_me: bool = False
     role: Role = Role.GUEST
     is_agent: bool = False
+    agent_state: str = ""
     mic_on: bool = False
     has_mic: bool = False
     camera_on: bool = False
@@ -163,6 +164,20 @@ class Transfer:
     resumable: bool = False
     receivers: int = 0
     received: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Caption:
+    """A piece of speech as text; until it is final its words may change. `name` for people."""
+
+    id: str
+    identity: str
+    text: str
+    is_final: bool
+    name: str = ""
+    track_sid: str = ""
+    language: str = ""
+    changed_s: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,6 +337,13 @@ class TypingChanged(Event):
     """Who is writing a message now: identities and names, in the order in which they began."""
 
     people: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CaptionsChanged(Event):
+    """What was said lately, oldest first; the list replaces the one before."""
+
+    captions: tuple[Caption, ...]
 
 
 @dataclass(frozen=True, slots=True)

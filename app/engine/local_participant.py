@@ -426,6 +426,8 @@ class LocalParticipant(Participant):
         if channels == 2:
             request.stereo = True
             request.audio_features.append(lk.AudioTrackFeature.TF_STEREO)
+        if options.preconnect_buffer:
+            request.audio_features.append(lk.AudioTrackFeature.TF_PRECONNECT_BUFFER)
         info, sender = await self._session.publish(request, codec="opus")
         assert isinstance(sender, AudioRtpSender)
         default_bps = MONO_BITRATE_BPS if channels == 1 else STEREO_BITRATE_BPS

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,14 @@ from livekit.protocol import models as lk_models
 from livekit.protocol import rtc as lk_rtc
 
 from app.engine import rtc
+from app.engine.caption_desk import CaptionDesk
 from app.engine.chat_desk import ChatDesk
 from app.engine.dev_watch import DevWatch
 from app.engine.door import end_room
 from app.engine.enums import ConnectionQuality, DisconnectReason, TrackSource
 from app.engine.events import (
+    Caption,
+    CaptionsChanged,
     EndCause,
     Event,
     JoinProgressed,
@@ -50,6 +54,8 @@ log = structlog.get_logger(__name__)
 
 _LEAVE_TIMEOUT_S = 3.0
 _TILE_WATCH_S = 1.0
+# The interface shows the last words of two people; others may have spoken between them.
+MAX_SHOWN_CAPTIONS = 12
 _CAUSES = {
     DisconnectReason.CLIENT_INITIATED: EndCause.LEFT,
     DisconnectReason.DUPLICATE_IDENTITY: EndCause.DUPLICATE,
@@ -153,6 +159,7 @@ class Meeting:
         self._ended = asyncio.Event()
         self._microphone: rtc.LocalAudioTrack | None = None
         self._camera: rtc.LocalVideoTrack | None = None
+        self._captions = CaptionDesk(self._room, self._on_captions)
         self._listen()
 
     @property
@@ -261,6 +268,7 @@ class Meeting:
     async def _release(self) -> None:
         await self._transfers.aclose()
         await self._chat.aclose()
+        await self._captions.aclose()
         await self._local.exit()
         self._playback.remove_all_voices()
         self._pictures.on_demand = None
@@ -396,6 +404,12 @@ class Meeting:
         room.on("reconnected", self._on_reconnected)
         room.on("disconnected", self._on_disconnected)
         self._chat.listen()
+
+    def _on_captions(self, captions: tuple[Caption, ...]) -> None:
+        if self._connected.is_set() and not self._is_over:
+            latest = captions[-MAX_SHOWN_CAPTIONS:]
+            named = tuple(replace(each, name=self._name_of(each.identity)) for each in latest)
+            self._post(CaptionsChanged(named))
 
     def _refresh(self, participant: Any) -> None:
         if self._is_reconnecting or not self._connected.is_set() or self._is_over:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Protocol
 
+from app.engine.agent_state import spoken_state
 from app.engine.enums import ConnectionQuality, ParticipantKind, TrackKind, TrackSource
 from app.engine.events import (
     Event,
@@ -75,6 +76,7 @@ def person_of(
 ) -> Person:
     """Take a snapshot of a participant."""
     publications = participant.track_publications.values()
+    is_agent = participant.kind == ParticipantKind.PARTICIPANT_KIND_AGENT
     voices = [p for p in publications if _is(p, TrackKind.KIND_AUDIO, _MICROPHONE)]
     cameras = [p for p in publications if _is(p, TrackKind.KIND_VIDEO, _CAMERA)]
     return Person(
@@ -82,7 +84,8 @@ def person_of(
         name=participant.name or participant.identity,
         is_me=is_me,
         role=_role(participant.attributes.get(ROLE_ATTRIBUTE, "")),
-        is_agent=participant.kind == ParticipantKind.PARTICIPANT_KIND_AGENT,
+        is_agent=is_agent,
+        agent_state=(spoken_state(dict(participant.attributes)) or "") if is_agent else "",
         mic_on=any(not p.muted for p in voices),
         has_mic=bool(voices),
         camera_on=any(not p.muted for p in cameras),

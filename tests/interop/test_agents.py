@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 from livekit import api
 
 from app.engine import rtc
+from app.engine.agent_control import AgentControl
+from app.engine.agents import AgentSession, AgentState
 from app.protocol.token import peek_claims, sign_claims
 from tests.support.agent_process import PYTHON, WHY_NOT, AgentProcess
 from tests.support.engine_peer import DEADLINE_S, EnginePeer
@@ -141,6 +144,96 @@ async def test_an_agent_hears_a_person_and_writes_down_what_was_said_as_theirs(
         )
         await agents.wait_event("job_ended", reason="asked to")
         await ada.wait_event("participant_disconnected", lambda who: who.kind == AGENT)
+
+
+async def test_a_session_follows_its_agent_and_what_was_said_before_it_came_is_heard(
+    server: ServerProcess, agents: AgentProcess
+) -> None:
+    source = rtc.AudioSource(48_000, 1)
+    microphone = rtc.LocalAudioTrack.create_audio_track("microphone", source)
+    session = AgentSession()
+    states: list[str] = []
+    session.on("state_changed", states.append)
+
+    async def speak() -> None:
+        # A second and a half of sound before anybody is there; silence ever after.
+        for block in tone_blocks(330.0, seconds=1.5):
+            await source.capture_frame(block)
+        await source.wait_for_playout()
+        spoken.set()
+        while True:
+            await source.capture_frame(rtc.AudioFrame.create(48_000, 1, 480))
+
+    spoken = asyncio.Event()
+    assert session.state == AgentState.DISCONNECTED
+    speaking = asyncio.ensure_future(speak())
+    try:
+        await session.start(server.url, token_for("ada"), microphone=microphone)
+        await asyncio.wait_for(spoken.wait(), DEADLINE_S)
+        assert states == [AgentState.CONNECTING, AgentState.PRE_CONNECT_BUFFERING]
+        assert session.can_listen
+        async with api.LiveKitAPI(server.http_url, KEY, SECRET) as manager:
+            wish = api.CreateAgentDispatchRequest(room="room", agent_name="parrot")
+            await manager.agent_dispatch.create_dispatch(wish)
+        await session.wait_until_connected()
+        assert session.identity is not None
+        assert session.name == "Parrot"
+        voice = await session.wait_until_microphone()
+        assert voice.source == rtc.TrackSource.SOURCE_MICROPHONE
+
+        heard = await agents.wait_event("heard")
+        assert heard["hz"] == pytest.approx(330, abs=5)
+
+        robot = session.identity
+        await caption(session, robot, GREETING)
+        await caption(session, "ada", f"heard {heard['hz']} Hz")
+        await session.send_text("one two")
+        await caption(session, robot, "You said: one two.")
+        # Each sentence once, although agents send each in two forms.
+        texts = [c.text.strip() for c in session.captions]
+        assert len(texts) == len(set(texts)), texts
+        await session.wait_until_connected()
+
+        control = AgentControl(session.room, robot)
+        history = (await control.request(get_chat_history={})).get_chat_history
+        assert "one two" in [part.text for item in history.items for part in item.message.content]
+        await control.aclose()
+
+        await session.room.local_participant.perform_rpc(
+            destination_identity=robot, method="leave", payload=""
+        )
+        await session.wait_until_finished()
+        assert (session.state, session.failures) == (
+            AgentState.FAILED,
+            ["Agent left the room unexpectedly."],
+        )
+        await session.end()
+        assert session.state == AgentState.DISCONNECTED
+    finally:
+        speaking.cancel()
+        await session.aclose()
+        await session.room.disconnect()
+        await source.aclose()
+
+
+async def caption(session: AgentSession, identity: str, text: str) -> None:
+    """Return when this was said, to the last word."""
+    changed = asyncio.Event()
+    session.on("captions_changed", lambda _: changed.set())
+    async with asyncio.timeout(DEADLINE_S):
+        while (identity, text, True) not in [
+            (each.identity, each.text.strip(), each.is_final) for each in session.captions
+        ]:
+            changed.clear()
+            await changed.wait()
+
+
+def tone_blocks(freq_hz: float, seconds: float) -> Iterator[rtc.AudioFrame]:
+    """Cut a tone into 10 ms."""
+    for start in range(0, int(48_000 * seconds), 480):
+        at = np.arange(start, start + 480)
+        wave = 8_000 * np.sin(2 * np.pi * freq_hz / 48_000 * at)
+        yield rtc.AudioFrame(wave.astype(np.int16).tobytes(), 48_000, 1, 480)
 
 
 async def test_an_unnamed_worker_serves_every_new_room_and_another_takes_over_when_it_dies(
