@@ -12,7 +12,8 @@ from livekit import api
 
 from app.engine import rtc
 from app.engine.agent_control import AgentControl
-from app.engine.agents import AgentSession, AgentState
+from app.engine.agent_state import AgentState
+from app.engine.agents import AgentSession
 from app.protocol.token import peek_claims, sign_claims
 from tests.support.agent_process import PYTHON, WHY_NOT, AgentProcess
 from tests.support.engine_peer import DEADLINE_S, EnginePeer
