@@ -26,6 +26,7 @@ BENCHMARKS: dict[str, list[str]] = {
     "window": ["-m", "tests.bench.ui.window_nine"],
     "paint": ["-m", "tests.bench.ui.paint_nine"],
     "media": ["-m", "tests.bench.media.costs"],
+    "data tracks": ["-m", "tests.bench.data.tracks"],
 }
 DEADLINE_S = 600
 

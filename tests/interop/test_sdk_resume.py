@@ -154,3 +154,28 @@ async def test_a_simulated_speaker_speaks_and_falls_silent(
     await alice.call("simulate", scenario="SPEAKER")
     await alice.wait_event("active_speakers_changed", speakers=["alice"])
     await alice.wait_event("active_speakers_changed", speakers=[])
+
+
+async def test_data_tracks_go_on_in_both_directions_after_a_resume(
+    joined: dict[str, Any], relay: TcpRelay, alice: SdkPeer, bob: SdkPeer
+) -> None:
+    sids = {}
+    for peer, other, name in ((alice, bob, "a"), (bob, alice, "b")):
+        sids[name] = await peer.call("publish_data_track", name=name)
+        await other.wait_event("data_track_published", sid=sids[name])
+        await other.call("subscribe_data_track", name=name)
+        await peer.call("push_frames", name=name, count=20)
+        await other.call("data_frames", name=name, count=1)
+    relay.cut()
+    await alice.wait_event("reconnecting")
+    await alice.wait_event("reconnected")
+    for peer, other, name in ((alice, bob, "a"), (bob, alice, "b")):
+        await peer.call("push_frames", name=name, count=50, first=1_000)
+        await peer.call("push_frames", name=name, count=1, first=2_000)
+        got = await other.call("data_frames", name=name, count=21)
+        assert max(got["numbers"]) >= 1_000
+        assert got["ends"] == []
+        assert await peer.call("local_data_track", name=name) == {
+            "sid": sids[name],
+            "published": True,
+        }
