@@ -27,6 +27,7 @@ BENCHMARKS: dict[str, list[str]] = {
     "paint": ["-m", "tests.bench.ui.paint_nine"],
     "media": ["-m", "tests.bench.media.costs"],
     "data tracks": ["-m", "tests.bench.data.tracks"],
+    "management": ["-m", "tests.bench.server.management"],
 }
 DEADLINE_S = 600
 

@@ -162,6 +162,10 @@ WATCHED_EVENTS = {
     "participant_name_changed": ("participant", "old", "new"),
     "participant_metadata_changed": ("participant", "old", "new"),
     "participant_attributes_changed": ("changed", "participant"),
+    "participant_permissions_changed": ("participant", "permissions"),
+    "room_metadata_changed": ("old", "new"),
+    "local_track_unpublished": ("publication",),
+    "moved": (),
     "active_speakers_changed": ("speakers",),
     "data_received": ("packet",),
     "connected": (),
@@ -282,6 +286,7 @@ class _Child:
         self.tasks: set[asyncio.Task[Any]] = set()
         self.sources: dict[str, tuple[Any, asyncio.Task[Any], Any]] = {}
         self.data_tracks: dict[str, Any] = {}
+        self.slow_calls = 0
         self.remote_data_tracks: list[Any] = []
         self.data_streams: dict[str, tuple[Any, list[Any]]] = {}
         self.downloads = Path(tempfile.mkdtemp(prefix="sdk-peer-"))
@@ -362,6 +367,9 @@ class _Child:
                 "name": person.name,
                 "metadata": person.metadata,
                 "attributes": dict(person.attributes),
+                "kind": int(person.kind),
+                "kind_details": [int(detail) for detail in person.kind_details],
+                "state": int(person.state),
                 "tracks": [
                     {"sid": p.sid, "name": p.name, "muted": p.muted, "subscribed": p.subscribed}
                     for p in person.track_publications.values()
@@ -370,12 +378,29 @@ class _Child:
             for person in self.room.remote_participants.values()
         ]
 
+    async def do_me(self, _request: dict[str, Any]) -> dict[str, Any]:
+        """Tell what this SDK thinks of itself and its room."""
+        me = self.room.local_participant
+        return {
+            "sid": me.sid,
+            "name": me.name,
+            "metadata": me.metadata,
+            "attributes": dict(me.attributes),
+            "room": self.room.name,
+            "room_metadata": self.room.metadata,
+            "may_publish": me.permissions.can_publish,
+            "may_publish_data": me.permissions.can_publish_data,
+            "tracks": [{"sid": p.sid, "muted": p.muted} for p in me.track_publications.values()],
+            "slow_calls": self.slow_calls,
+        }
+
     async def do_publish_tone(self, request: dict[str, Any]) -> str:
         rtc = self.rtc
         source = rtc.AudioSource(48_000, 1)
         track = rtc.LocalAudioTrack.create_audio_track(request.get("name", "mic"), source)
         task = self.keep(self._sound(source, request["freq_hz"]))
-        options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
+        wanted = getattr(rtc.TrackSource, request.get("source", "SOURCE_MICROPHONE"))
+        options = rtc.TrackPublishOptions(source=wanted)
         publication = await self.room.local_participant.publish_track(track, options)
         self.sources[publication.sid] = (track, task, source)
         return str(publication.sid)
@@ -563,7 +588,7 @@ class _Child:
     async def do_answer_calls(self, _request: dict[str, Any]) -> None:
         """Answer `echo`, `refuse`, `fail`, `slow` and `count` from now on."""
         me, rtc = self.room.local_participant, self.rtc
-        self.calls = 0
+        self.calls = self.slow_calls = 0
 
         async def echo(data: Any) -> str:
             return f"{data.caller_identity}:{data.payload}"
@@ -575,6 +600,7 @@ class _Child:
             raise ValueError("private")
 
         async def slow(_data: Any) -> str:
+            self.slow_calls += 1
             await asyncio.sleep(60)
             return ""
 

@@ -147,3 +147,34 @@ def test_bytes_that_are_no_packet_are_the_senders_error() -> None:
 def test_any_bytes_are_routed_or_refused(data: bytes) -> None:
     with contextlib.suppress(ProtocolError):
         DataRouter().route(alice(is_agent=True), RELIABLE, data, PEOPLE)
+
+
+def test_the_servers_own_packet_comes_from_nobody_and_once_for_each_nonce() -> None:
+    router, people = DataRouter(), {"alice": "PA_a", "bob": "PA_b"}
+    user = models.UserPacket(payload=b"x", topic="t", nonce=bytes(16))
+    routed = router.route_from_server(user, LOSSY, people)
+    assert routed is not None
+    assert (routed.label, routed.to) == (LOSSY, ("PA_a", "PA_b"))
+    packet = models.DataPacket.FromString(routed.data)
+    assert (packet.participant_identity, packet.participant_sid, packet.sequence) == ("", "", 0)
+    assert router.route_from_server(user, LOSSY, people) is None
+    named = models.UserPacket(payload=b"x", destination_identities=["bob", "zoe"])
+    routed = router.route_from_server(named, RELIABLE, people)
+    assert routed is not None
+    assert routed.to == ("PA_b",)
+    with pytest.raises(ProtocolError):
+        router.route_from_server(models.UserPacket(payload=bytes(64_000)), RELIABLE, people)
+
+
+def test_an_answer_to_the_servers_own_call_is_not_routed() -> None:
+    taken: list[str] = []
+    router = DataRouter(lambda sid, packet: packet.rpc_ack.request_id == "ours")
+    people = {"alice": "PA_a", "bob": "PA_b"}
+    for call_id in ("ours", "theirs"):
+        packet = models.DataPacket(
+            rpc_ack=models.RpcAck(request_id=call_id), destination_identities=["bob"]
+        )
+        sender = DataSender("PA_a", "alice")
+        if router.route(sender, RELIABLE, packet.SerializeToString(), people) is None:
+            taken.append(call_id)
+    assert taken == ["ours"]
