@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import structlog
 
 from app.engine.developer import DeveloperView, RpcAnswer, RpcRequest
-from app.engine.events import DeviceInfo, DeviceKind, Event, VideoKind
+from app.engine.events import DeviceInfo, DeviceKind, Event, Role, VideoKind
 from app.engine.outbox import Outbox
 from app.protocol.invite import Link
 from app.runtime.settings import Settings
@@ -312,6 +312,84 @@ class EngineClient:
     async def set_name(self, name: str) -> None:
         """Change one's own name for everybody."""
         await self.call(lambda desk: desk.set_name(name))
+
+    # -- oneself, beside words ----------------------------------------------------------------
+
+    async def set_hand(self, up: bool) -> None:
+        """Raise one's hand or take it down; `PersonChanged` shows it to everybody."""
+        await self.call(lambda desk: desk.here.moderation.set_hand(up))
+
+    async def set_status(self, text: str) -> None:
+        """Say a few words about oneself, "" for none."""
+        await self.call(lambda desk: desk.here.moderation.set_status(text))
+
+    async def send_reaction(self, emoji: str) -> None:
+        """React; one's own `ReactionReceived` comes at once. DENIED without the right to."""
+        await self.call(lambda desk: desk.here.moderation.send_reaction(emoji))
+
+    # -- for hosts and co-hosts ---------------------------------------------------------------
+    # All of these are asked of the server with one's own token and raise DENIED, NOT_FOUND (the
+    # person left, the knocker gave up), REFUSED (with a detail) or a network reason. What came
+    # of it arrives as events, as for everybody.
+
+    async def mute_person(self, identity: str) -> None:
+        """Mute somebody; only that person can unmute again."""
+        await self.call(lambda desk: desk.here.moderation.mute(identity))
+
+    async def mute_everybody(self) -> None:
+        """Mute all guests."""
+        await self.call(lambda desk: desk.here.moderation.mute_everybody())
+
+    async def stop_video(self, identity: str) -> None:
+        """Turn somebody's camera off."""
+        await self.call(lambda desk: desk.here.moderation.stop_video(identity))
+
+    async def stop_share(self, identity: str) -> None:
+        """Stop what somebody shares."""
+        await self.call(lambda desk: desk.here.moderation.stop_share(identity))
+
+    async def remove_person(self, identity: str) -> None:
+        """Send somebody away; where Lanai hosts, that one has to be admitted to come back."""
+        await self.call(lambda desk: desk.here.moderation.remove(identity))
+
+    async def lower_hand(self, identity: str) -> None:
+        """Take somebody's hand down."""
+        await self.call(lambda desk: desk.here.moderation.lower_hand(identity))
+
+    async def set_role(self, identity: str, role: Role) -> None:
+        """Make somebody host, co-host or guest; the last host stays one (REFUSED, `last_host`)."""
+        await self.call(lambda desk: desk.here.moderation.set_role(identity, role))
+
+    async def answer_knock(self, knock_id: str, *, admit: bool) -> None:
+        """Let somebody who waits in the lobby in, or not; `KnocksChanged` follows."""
+        await self.call(lambda desk: desk.here.moderation.answer_knock(knock_id, admit=admit))
+
+    async def answer_all_knocks(self, *, admit: bool) -> None:
+        """The same for everybody who waits."""
+        await self.call(lambda desk: desk.here.moderation.answer_all_knocks(admit=admit))
+
+    async def change_rules(
+        self,
+        *,
+        passcode: str | None = None,
+        lobby: bool | None = None,
+        locked: bool | None = None,
+        max_people: int | None = None,
+        share: bool | None = None,
+        chat: bool | None = None,
+        files: bool | None = None,
+    ) -> None:
+        """Change what is given; `RoomRulesChanged` tells everybody. `passcode` "" means none."""
+        allow = {"share": share, "chat": chat, "files": files}
+        wanted: dict[str, object] = {
+            "passcode": passcode,
+            "lobby": lobby,
+            "locked": locked,
+            "max_people": max_people,
+            "allow": {key: value for key, value in allow.items() if value is not None} or None,
+        }
+        changes = {key: value for key, value in wanted.items() if value is not None}
+        await self.call(lambda desk: desk.here.moderation.change_rules(changes))
 
     # -- pictures ---------------------------------------------------------------------------
 

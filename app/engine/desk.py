@@ -60,6 +60,7 @@ class Desk:
         self._owner = TaskOwner("desk")
         self._joining: asyncio.Task[None] | None = None
         self._meeting: Meeting | None = None
+        self._held = door.HeldToken()
         processor = _processor(settings, generated)
         self.pictures = Pictures()
         self._playback = Playback(outbox.post, processor, silent=generated is not None)
@@ -140,7 +141,14 @@ class Desk:
             link = link.with_room(spec.room)
         lookup = await self._look_politely(link, spec.passcode)
         self._outbox.post(JoinProgressed(JoinStage.FOUND_SERVER))
-        admission = await door.enter(link, name=spec.name, passcode=spec.passcode)
+        admission = await door.enter(
+            link,
+            name=spec.name,
+            passcode=spec.passcode,
+            token=self._held.token_for(link),
+            on_lobby=lambda: self._outbox.post(JoinProgressed(JoinStage.IN_LOBBY)),
+        )
+        self._held = door.HeldToken(link.door_url, link.room, admission.token)
         return admission.server_url, admission.token, lookup.host_name
 
     async def _look_politely(self, link: Link, passcode: str) -> RoomLookup:
@@ -239,23 +247,23 @@ class Desk:
         self, text: str, *, to: tuple[str, ...], reply_to: str, files: tuple[Path, ...]
     ) -> str:
         """Send a line."""
-        return await self._here.chat.send(text, to=to, reply_to=reply_to, files=files)
+        return await self.here.chat.send(text, to=to, reply_to=reply_to, files=files)
 
     async def retry_chat(self, line_id: str) -> None:
         """Send a failed line again."""
-        await self._here.chat.retry(line_id)
+        await self.here.chat.retry(line_id)
 
     async def edit_chat(self, line_id: str, text: str) -> None:
         """Change a line of one's own."""
-        await self._here.chat.edit(line_id, text)
+        await self.here.chat.edit(line_id, text)
 
     async def delete_chat(self, author: str, line_id: str) -> None:
         """Delete a line."""
-        await self._here.chat.delete(author, line_id)
+        await self.here.chat.delete(author, line_id)
 
     async def react_to_chat(self, author: str, line_id: str, glyph: str, on: bool) -> None:
         """Answer a line with a glyph."""
-        await self._here.chat.react(author, line_id, glyph, on)
+        await self.here.chat.react(author, line_id, glyph, on)
 
     async def set_typing(self, is_typing: bool, to: tuple[str, ...]) -> None:
         """Tell that one writes; without a meeting nothing happens."""
@@ -264,11 +272,11 @@ class Desk:
 
     async def send_file(self, path: Path, to: tuple[str, ...]) -> str:
         """Send a file."""
-        return await self._here.send_file(path, to)
+        return await self.here.send_file(path, to)
 
     async def send_files(self, paths: tuple[Path, ...], to: tuple[str, ...]) -> tuple[str, ...]:
         """Send files and folders."""
-        return tuple([await self._here.send_file(path, to) for path in paths])
+        return tuple([await self.here.send_file(path, to) for path in paths])
 
     async def cancel_transfer(self, transfer_id: str) -> None:
         """Stop a transfer."""
@@ -277,30 +285,31 @@ class Desk:
 
     async def pause_transfer(self, transfer_id: str) -> None:
         """Hold a transfer."""
-        await self._here.transfers.pause(transfer_id)
+        await self.here.transfers.pause(transfer_id)
 
     async def resume_transfer(self, transfer_id: str) -> None:
         """Go on with it."""
-        await self._here.transfers.resume(transfer_id)
+        await self.here.transfers.resume(transfer_id)
 
     async def accept_transfer(self, transfer_id: str) -> None:
         """Take what was offered."""
-        await self._here.transfers.accept(transfer_id)
+        await self.here.transfers.accept(transfer_id)
 
     async def decline_transfer(self, transfer_id: str) -> None:
         """Refuse it."""
-        await self._here.transfers.decline(transfer_id)
+        await self.here.transfers.decline(transfer_id)
 
     async def retry_transfer(self, transfer_id: str) -> None:
         """Send a file again."""
-        await self._here.transfers.retry(transfer_id)
+        await self.here.transfers.retry(transfer_id)
 
     async def set_name(self, name: str) -> None:
         """Change one's own name."""
-        await self._here.set_name(name)
+        await self.here.set_name(name)
 
     @property
-    def _here(self) -> Meeting:
+    def here(self) -> Meeting:
+        """The meeting that is on; PEER_GONE when there is none."""
         if self._meeting is None:
             raise WorldError(Reason.PEER_GONE, detail="not in a meeting")
         return self._meeting

@@ -10,7 +10,7 @@ import asyncio
 import base64
 import binascii
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import quote
 
@@ -33,6 +33,8 @@ _REFUSALS = {
     "denied": Reason.DENIED,
     "locked": Reason.LOCKED,
     "full": Reason.FULL,
+    "last_host": Reason.REFUSED,
+    "not_found": Reason.NOT_FOUND,
 }
 _STATUS_REASONS = {
     401: Reason.FORGED,
@@ -52,14 +54,28 @@ class Admission:
     role: str = "guest"
 
 
+@dataclass(frozen=True, slots=True)
+class HeldToken:
+    """What was admitted to last: at the same door it says who comes back, and opens nothing."""
+
+    door_url: str = ""
+    room: str = ""
+    token: str = field(default="", repr=False)
+
+    def token_for(self, link: Link) -> str:
+        """Return the token where it belongs, "" everywhere else."""
+        is_same = (self.door_url, self.room) == (link.door_url, link.room)
+        return self.token if is_same else ""
+
+
 async def look_up(link: Link, passcode: str = "") -> RoomLookup:
     """Ask what can be known of the room before entering it."""
     url = f"{link.door_url}/lanai/v1/rooms/{quote(link.room, safe='')}"
     params = {"passcode": passcode} if passcode else {}
-    async with _session() as session:
-        status, body = await _request(session, "GET", url, link, params=params)
+    async with open_session() as session:
+        status, body = await send_request(session, "GET", url, link, params=params)
     if status != 200:
-        raise _refusal(status, body)
+        raise refusal_of(status, body)
     return read_lookup(body, link.room)
 
 
@@ -69,8 +85,8 @@ def read_lookup(body: Mapping[str, object], room: str) -> RoomLookup:
     entries = people if isinstance(people, list) else []
     names = [entry.get("name") for entry in entries if isinstance(entry, Mapping)]
     return RoomLookup(
-        room=_text(body, "name") or room,
-        host_name=_text(body, "host"),
+        room=text_of(body, "name") or room,
+        host_name=text_of(body, "host"),
         people=tuple(name for name in names if isinstance(name, str)),
         needs_passcode=body.get("passcode") is True,
         lobby=body.get("lobby") is True,
@@ -78,61 +94,55 @@ def read_lookup(body: Mapping[str, object], room: str) -> RoomLookup:
     )
 
 
-async def enter(link: Link, *, name: str, passcode: str = "") -> Admission:
-    """Ask to come in; waits in the lobby for as long as the host takes."""
-    wish: dict[str, str] = {"room": link.room, "name": name}
-    if passcode:
-        wish["passcode"] = passcode
-    if link.invite:
-        wish["invite"] = link.invite
-    async with _session() as session:
+async def enter(
+    link: Link,
+    *,
+    name: str,
+    passcode: str = "",
+    token: str = "",
+    on_lobby: Callable[[], None] | None = None,
+) -> Admission:
+    """Ask to come in; waits in the lobby for as long as the host takes.
+
+    `on_lobby` is called once when there is a lobby to wait in. `token` is one held from an
+    earlier stay: it opens nothing, but lets somebody who was removed knock as the same person.
+    Cancelling gives up: the door forgets who asks no more.
+    """
+    wish: dict[str, object] = {"room": link.room, "name": name}
+    optional = {"passcode": passcode, "invite": link.invite, "token": token}
+    wish.update({key: value for key, value in optional.items() if value})
+    async with open_session() as session:
         while True:
             url = f"{link.door_url}/lanai/v1/join"
-            status, body = await _request(session, "POST", url, link, json=wish)
+            status, body = await send_request(session, "POST", url, link, json=wish)
             if status != 202:
                 break
-            wish["knock_id"] = _text(body, "knock_id")
+            if "knock_id" not in wish and on_lobby is not None:
+                on_lobby()
+            wish["knock_id"] = text_of(body, "knock_id")
             retry_ms = body.get("retry_ms")
             wait_s = retry_ms / 1000 if isinstance(retry_ms, int | float) else 1.0
             await asyncio.sleep(min(max(wait_s, _KNOCK_WAIT_S[0]), _KNOCK_WAIT_S[1]))
-    token = _text(body, "participant_token")
-    if status != 200 or not token:
-        raise _refusal(status, body)
-    server_url = _text(body, "server_url") or link.server_url
-    return Admission(server_url, token, _text(body, "role") or "guest")
+    admitted = text_of(body, "participant_token")
+    if status != 200 or not admitted:
+        raise refusal_of(status, body)
+    server_url = text_of(body, "server_url") or link.server_url
+    return Admission(server_url, admitted, text_of(body, "role") or "guest")
 
 
-async def end_room(server_url: str, token: str, room: str) -> None:
-    """End the meeting for everybody with one's own token (RoomService.DeleteRoom)."""
-    base = "http" + server_url.removeprefix("ws").rstrip("/")
-    async with _session() as session:
-        status, body = await _request(
-            session,
-            "POST",
-            f"{base}/twirp/livekit.RoomService/DeleteRoom",
-            None,
-            json={"room": room},
-            headers={"Authorization": f"Bearer {token}"},
-        )
-    if status in (401, 403):
-        raise WorldError(Reason.DENIED, detail=_text(body, "msg"))
-    # An unknown room has ended already.
-    if status not in (200, 404):
-        raise WorldError(Reason.REFUSED, retry=True, detail=f"DeleteRoom: {status}")
-
-
-def _session() -> aiohttp.ClientSession:
+def open_session() -> aiohttp.ClientSession:
+    """A session for a few requests; whoever opens it closes it."""
     return aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_TIMEOUT_S))
 
 
-async def _request(
+async def send_request(
     session: aiohttp.ClientSession,
     method: str,
     url: str,
     link: Link | None,
     *,
     params: Mapping[str, str] | None = None,
-    json: Mapping[str, str] | None = None,
+    json: Mapping[str, object] | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> tuple[int, dict[str, object]]:
     """Send one request and return status and JSON object ({} when it is none)."""
@@ -179,8 +189,9 @@ def _pinned(link: Link) -> aiohttp.Fingerprint | bool:
         raise WorldError(Reason.INVALID_LINK, detail="fingerprint") from None
 
 
-def _refusal(status: int, body: Mapping[str, object]) -> WorldError:
-    code = _text(body, "error") or _text(body, "code") or _text(body, "reason")
+def refusal_of(status: int, body: Mapping[str, object]) -> WorldError:
+    """Say what an answer other than 200 means."""
+    code = text_of(body, "error") or text_of(body, "code") or text_of(body, "reason")
     reason = _REFUSALS.get(code) or _STATUS_REASONS.get(status, Reason.REFUSED)
     log.info("door refused", status=status, reason=str(reason))
     return WorldError(reason, retry=status in (429, 503), detail=f"{status} {code}".strip())
@@ -194,6 +205,7 @@ def _parse(body: bytes) -> dict[str, object]:
     return raw if isinstance(raw, dict) else {}
 
 
-def _text(body: Mapping[str, object], key: str) -> str:
+def text_of(body: Mapping[str, object], key: str) -> str:
+    """Return a text of an answer, "" when it holds none under this key."""
     value = body.get(key)
     return value if isinstance(value, str) else ""

@@ -88,9 +88,10 @@ class AttachmentState(StrEnum):
 
 
 class JoinStage(StrEnum):
-    """The three lines of the connecting page, in order."""
+    """How far a join is, in order; IN_LOBBY is left out where nobody has to wait for the host."""
 
     FOUND_SERVER = "found_server"
+    IN_LOBBY = "in_lobby"
     SIGNED_IN = "signed_in"
     MEDIA_READY = "media_ready"
 
@@ -121,6 +122,38 @@ class Person:
     camera_on: bool = False
     quality: Quality = Quality.EXCELLENT
     joined_at_ms: int = 0
+    hand_at_ms: int = 0
+    """When the hand went up, by that person's clock; 0 while it is down."""
+    status: str = ""
+    """A few words about oneself ("back in 5 minutes")."""
+    sharing: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Knock:
+    """Somebody who waits in the lobby, as hosts and co-hosts see it."""
+
+    id: str
+    name: str
+    since_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RoomRules:
+    """What the host has decided; `passcode` says that there is one.
+
+    `share`, `chat` and `files` are what guests may do; hosts and co-hosts always may.
+    `max_people` 0 means no limit.
+    """
+
+    passcode: bool = False
+    lobby: bool = False
+    locked: bool = False
+    max_people: int = 0
+    share: bool = True
+    chat: bool = True
+    files: bool = True
+    version: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -388,3 +421,43 @@ class LocalMediaChanged(Event):
 
     mic_on: bool
     camera_on: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RoomRulesChanged(Event):
+    """The rules as they are now; posted after joining too, where the server has Lanai's door."""
+
+    rules: RoomRules
+
+
+@dataclass(frozen=True, slots=True)
+class KnocksChanged(Event):
+    """Everybody who waits in the lobby, longest wait first; only hosts and co-hosts hear of it."""
+
+    knocks: tuple[Knock, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class KnockArrived(Event):
+    """Somebody new waits; the `KnocksChanged` that holds it has been posted already."""
+
+    knock: Knock
+
+
+@dataclass(frozen=True, slots=True)
+class ReactionReceived(Event):
+    """Somebody reacted; one's own reaction comes back at once."""
+
+    identity: str
+    name: str
+    emoji: str
+    is_mine: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class MutedByHost(Event):
+    """A host or co-host muted us, or stopped our camera or share; turning it on again is ours."""
+
+    microphone: bool = False
+    camera: bool = False
+    share: bool = False

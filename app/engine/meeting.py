@@ -22,7 +22,6 @@ from app.engine import rtc
 from app.engine.caption_desk import CaptionDesk
 from app.engine.chat_desk import ChatDesk
 from app.engine.dev_watch import DevWatch
-from app.engine.door import end_room
 from app.engine.enums import ConnectionQuality, DisconnectReason, TrackSource
 from app.engine.events import (
     Caption,
@@ -33,6 +32,7 @@ from app.engine.events import (
     JoinStage,
     MeetingEnded,
     MeetingJoined,
+    MutedByHost,
     Person,
     Reconnected,
     ReconnectStarted,
@@ -41,6 +41,7 @@ from app.engine.events import (
 from app.engine.layer_wishes import LayerWishes
 from app.engine.local_media import LocalMedia
 from app.engine.local_participant import PublishTrackError
+from app.engine.moderation import Moderation
 from app.engine.people import Roster, person_of, video_kind
 from app.engine.pictures import Pictures
 from app.engine.playback import Playback
@@ -83,6 +84,7 @@ class _Room(rtc.Room):
     """The way back is a new session: what was on its way is lost. A resume does not tell this."""
     chat: ChatDesk | None = None
     """Sees packets that the SDK's events leave out, and what their readers leave out."""
+    moderation: Moderation | None = None
 
     def register_call(
         self, method: str, handler: Callable[[rtc.RpcInvocationData], Awaitable[str]]
@@ -104,6 +106,15 @@ class _Room(rtc.Room):
         if self.chat is not None:
             self.chat.handle_packet(packet)
         super().on_data(packet, reliable)
+        if self.moderation is not None:
+            self.moderation.handle_data(packet)
+
+    def on_mute_request(self, track_sid: str, muted: bool) -> None:
+        # Nobody opens a person's microphone but that person.
+        if muted:
+            super().on_mute_request(track_sid, muted)
+            if self.moderation is not None:
+                self.moderation.handle_mute_request(track_sid)
 
 
 class Meeting:
@@ -131,6 +142,9 @@ class Meeting:
         self.dev_watch = DevWatch(self._room, self._owner)
         self._roster = Roster()
         self._layers = LayerWishes()
+        self.moderation = self._room.moderation = Moderation(
+            self._room, url=lambda: self._url, post=self._moderated, name_of=self._name_of
+        )
         self._qualities: dict[str, int] = {}
         self._joined_at_ms: dict[str, int] = {}
         self._url = ""
@@ -214,6 +228,7 @@ class Meeting:
             )
         )
         self._chat.handle_joined()
+        self.moderation.begin()
         self._pictures.set_me(self._room.local_participant.identity)
         self._pictures.on_demand = self._ask_for_layers
         self._files.handle_joined()
@@ -227,9 +242,7 @@ class Meeting:
     async def leave(self, *, end_for_all: bool = False) -> None:
         """Leave, or end the meeting for everybody; DENIED without the right to."""
         if end_for_all:
-            session = self._room.session
-            token = session.token if session is not None else ""
-            await end_room(self._url, token, self._room.name)
+            await self.moderation.end_for_all()
         cause = EndCause.ENDED if end_for_all else EndCause.LEFT
         await self._end(cause)
 
@@ -414,11 +427,25 @@ class Meeting:
     def _refresh(self, participant: Any) -> None:
         if self._is_reconnecting or not self._connected.is_set() or self._is_over:
             return
-        for event in self._roster.handle_person(self._snapshot(participant)):
+        person = self._snapshot(participant)
+        if person.is_me:
+            self.moderation.handle_role(person.role)
+        for event in self._roster.handle_person(person):
             self._post(event)
 
     def _refresh_me(self) -> None:
         self._refresh(self._room.local_participant)
+
+    def _moderated(self, event: Event) -> None:
+        """Pass on what the moderation tells; our own buttons follow a host who muted us."""
+        self._post(event)
+        match event:
+            case MutedByHost(microphone=True):
+                spawn(self._local.set_microphone(False), name="muted", owner=self._owner)
+            case MutedByHost(camera=True):
+                spawn(self._local.set_camera(False), name="stopped", owner=self._owner)
+            case _:
+                return
 
     def _snapshot(self, participant: Any) -> Person:
         identity = participant.identity
@@ -449,6 +476,7 @@ class Meeting:
 
     def _forget(self, identity: str) -> None:
         self._qualities.pop(identity, None)
+        self.moderation.forget(identity)
 
     def _on_quality(self, participant: Any, quality: int) -> None:
         self._qualities[participant.identity] = quality

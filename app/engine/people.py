@@ -24,6 +24,11 @@ from app.engine.events import (
 )
 
 ROLE_ATTRIBUTE = "lanai.role"
+HAND_ATTRIBUTE = "lanai.hand"
+STATUS_ATTRIBUTE = "lanai.status"
+MAX_STATUS_CHARS = 80
+_SHARES = (TrackSource.SOURCE_SCREENSHARE,)
+_DIGITS = frozenset("0123456789")
 _CAMERA = (TrackSource.SOURCE_CAMERA, TrackSource.SOURCE_UNKNOWN)
 _MICROPHONE = (TrackSource.SOURCE_MICROPHONE, TrackSource.SOURCE_UNKNOWN)
 _QUALITIES = {
@@ -79,6 +84,7 @@ def person_of(
     is_agent = participant.kind == ParticipantKind.PARTICIPANT_KIND_AGENT
     voices = [p for p in publications if _is(p, TrackKind.KIND_AUDIO, _MICROPHONE)]
     cameras = [p for p in publications if _is(p, TrackKind.KIND_VIDEO, _CAMERA)]
+    shares = [p for p in publications if _is(p, TrackKind.KIND_VIDEO, _SHARES)]
     return Person(
         identity=participant.identity,
         name=participant.name or participant.identity,
@@ -91,7 +97,22 @@ def person_of(
         camera_on=any(not p.muted for p in cameras),
         quality=_QUALITIES.get(ConnectionQuality(quality), Quality.EXCELLENT),
         joined_at_ms=joined_at_ms,
+        hand_at_ms=_hand_at_ms(participant.attributes.get(HAND_ATTRIBUTE, "")),
+        status=status_of(participant.attributes.get(STATUS_ATTRIBUTE, "")),
+        sharing=any(not p.muted for p in shares),
     )
+
+
+def raised_hands(people: Iterable[Person]) -> list[Person]:
+    """Those who want to speak, in the order in which their hands went up."""
+    raised = [person for person in people if person.hand_at_ms]
+    return sorted(raised, key=lambda p: (p.hand_at_ms, p.joined_at_ms, p.identity))
+
+
+def status_of(text: str) -> str:
+    """Make one short line of whatever was typed, or sent."""
+    printable = "".join(char if char.isprintable() else " " for char in text[:1_000])
+    return " ".join(printable.split())[:MAX_STATUS_CHARS]
 
 
 class Roster:
@@ -135,6 +156,11 @@ class Roster:
 
 def _is(publication: PublicationLike, kind: int, sources: tuple[int, ...]) -> bool:
     return publication.kind == kind and publication.source in sources
+
+
+def _hand_at_ms(text: str) -> int:
+    """Read the attribute; whatever is no time is a hand that is down."""
+    return int(text) if 0 < len(text) <= 15 and set(text) <= _DIGITS else 0
 
 
 def _role(text: str) -> Role:

@@ -113,7 +113,14 @@ class ConnectingPage(QWidget):
 
     def reach(self, stage: JoinStage) -> None:
         """Check off everything up to `stage`; the next one is under way."""
-        reached = list(JoinStage).index(stage)
+        if stage is JoinStage.IN_LOBBY:
+            # Nothing goes on until the host has answered: that is not a line to check off.
+            self.text.setText("Waiting for the host to let you in\u2026")
+            self.text.setVisible(True)
+            return
+        if stage is JoinStage.SIGNED_IN:
+            self.text.setVisible(False)
+        reached = list(_STAGES).index(stage)
         for index, line in enumerate(self._lines.values()):
             state = "done" if index <= reached else "now" if index == reached + 1 else "waiting"
             line.set_state(state)

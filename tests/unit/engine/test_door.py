@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.engine.client import RoomLookup
-from app.engine.door import _parse, _refusal, read_lookup
+from app.engine.door import _parse, read_lookup, refusal_of
 from app.runtime.errors import Reason, WorldError
 
 json_values = st.recursive(
@@ -36,7 +36,7 @@ def test_any_answer_about_a_room_can_be_shown(body: dict[str, object]) -> None:
 
 @given(st.integers(100, 599), bodies)
 def test_any_refusal_has_a_reason(status: int, body: dict[str, object]) -> None:
-    assert isinstance(_refusal(status, body), WorldError)
+    assert isinstance(refusal_of(status, body), WorldError)
 
 
 def test_what_the_door_says_is_taken_over() -> None:
@@ -67,4 +67,4 @@ def test_refusals_mean_what_the_design_says() -> None:
     }
 
     for (status, error), reason in answers.items():
-        assert _refusal(status, {"error": error}).reason is reason
+        assert refusal_of(status, {"error": error}).reason is reason
