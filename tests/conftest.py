@@ -9,11 +9,16 @@ from collections.abc import Iterator
 import pytest
 import structlog
 import structlog.testing
+from hypothesis import HealthCheck, settings
 
 THREAD_END_S = 5.0
 
 # Decided here, so that the public door does not configure it anew in the middle of a test.
 structlog.configure()
+
+# How long an example takes says how busy the machine is, nothing about what is tested.
+settings.register_profile("lanai", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("lanai")
 
 
 @pytest.fixture(autouse=True)

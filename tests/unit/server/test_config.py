@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from app.protocol.errors import ProtocolError
@@ -56,8 +56,6 @@ def test_a_wrong_line_is_said_clearly(line: str) -> None:
         config_from_json(line)
 
 
-# A machine that is busy with other things makes slow inputs of quick ones.
-@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.dictionaries(
         st.sampled_from(["keys", "bind", "port", "rooms", "door", "x"]),
