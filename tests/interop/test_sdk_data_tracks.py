@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
+from livekit import api
+from livekit.protocol import models
 
 from tests.support.sdk_peer import SdkPeer, SdkPeerError
-from tests.support.server_process import ServerProcess, token_for
+from tests.support.server_process import KEY, SECRET, ServerProcess, token_for
 
 pytestmark = [pytest.mark.interop, pytest.mark.usefixtures("network")]
 
@@ -107,6 +110,28 @@ async def test_refusals_reach_the_publisher_as_errors_of_its_sdk(
         await mute.connect(server.url, token_for("mute", can_publish_data=False))
         with pytest.raises(SdkPeerError, match="unauthorized"):
             await mute.call("publish_data_track", name="sensor")
+
+
+async def test_revoking_the_right_to_publish_data_takes_the_tracks_away(
+    server: ServerProcess, pair: tuple[SdkPeer, SdkPeer]
+) -> None:
+    alice, bob = pair
+    sid = await alice.call("publish_data_track", name="sensor")
+    await bob.wait_event("data_track_published", sid=sid)
+    allowed = models.ParticipantPermission(can_subscribe=True, can_publish=True)
+    async with api.LiveKitAPI(server.http_url, KEY, SECRET) as manager:
+        await manager.room.update_participant(
+            api.UpdateParticipantRequest(room="room", identity="alice", permission=allowed)
+        )
+    await bob.wait_event("data_track_unpublished", sid=sid)
+    async with asyncio.timeout(30):
+        while True:
+            track = await alice.call("local_data_track", name="sensor")
+            if not track["published"]:
+                break
+            await asyncio.sleep(0.05)
+    with pytest.raises(SdkPeerError, match="unauthorized"):
+        await alice.call("publish_data_track", name="other")
 
 
 async def test_who_comes_later_learns_of_tracks_and_leaving_ends_them(
