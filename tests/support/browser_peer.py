@@ -35,7 +35,8 @@ def missing_browser() -> str:
 class BrowserPeer:
     """One Chromium with one page; `expect` waits for a report."""
 
-    def __init__(self, url: str, token: str) -> None:
+    def __init__(self, url: str, token: str, *, page: str = "browser_peer.html") -> None:
+        self._page = HERE / page
         self._query = urlencode({"url": url, "token": token})
         self._reports: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self._seen: list[dict[str, Any]] = []
@@ -86,7 +87,7 @@ class BrowserPeer:
         self._profile.cleanup()
 
     async def _on_page(self, _: web.Request) -> web.FileResponse:
-        return web.FileResponse(HERE / "browser_peer.html")
+        return web.FileResponse(self._page)
 
     async def _on_script(self, _: web.Request) -> web.FileResponse:
         return web.FileResponse(CLIENT)

@@ -561,6 +561,7 @@ class _Child:
             topic=request["topic"],
             destination_identities=request.get("to", []),
             attributes=request.get("attributes", {}),
+            reply_to_id=request.get("reply_to"),
             compress=request.get("compress", True),
         )
 
