@@ -188,7 +188,7 @@ class MeetingPage(QWidget):
             self.toasts,
             room=lambda: self._room,
             send_files=self.send_files,
-            open_files=lambda: self.open_panel("files"),
+            open_panel=self.open_panel,
             save_setting=self.settingChosen.emit,
         )
         self.chat.unreadChanged.connect(self._show_unread)

@@ -57,7 +57,7 @@ class ChatDeeds(QObject):
         *,
         room: Callable[[], str],
         send_files: Callable[[Sequence[Path], str], None],
-        open_files: Callable[[], None],
+        open_panel: Callable[[str], None],
         save_setting: Callable[[str, bool], None],
     ) -> None:
         super().__init__(page)
@@ -70,6 +70,7 @@ class ChatDeeds(QObject):
         self._room = room
         self._send_files = send_files
         self._save_setting = save_setting
+        self._open_panel = open_panel
         self._last_folder = Path.home()
         self._typing = False
         panel.sendRequested.connect(self._send)
@@ -83,7 +84,7 @@ class ChatDeeds(QObject):
         panel.linkRequested.connect(self._open_link)
         panel.pictureRequested.connect(_open_path)
         panel.saveRequested.connect(self._save_picture)
-        panel.filesRequested.connect(open_files)
+        panel.filesRequested.connect(lambda: open_panel("files"))
         panel.attachRequested.connect(self._choose_attachments)
         panel.moreRequested.connect(self._open_more)
         panel.announced.connect(notices.announce)
@@ -165,10 +166,11 @@ class ChatDeeds(QObject):
         self._last_folder = paths[-1].parent
         pictures = [path for path in paths if path.suffix.lower() in PICTURE_SUFFIXES]
         others = [path for path in paths if path not in pictures]
-        if pictures:
-            self._panel.add_pictures(pictures)
         if others:
             self._send_files(others, next(iter(self._panel.composer.to), ""))
+        if pictures:
+            self._open_panel("chat")
+            self._panel.add_pictures(pictures)
 
     def _save_picture(self, path: Path, name: str) -> None:
         folder = self._engine.settings.downloads

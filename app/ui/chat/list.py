@@ -48,6 +48,7 @@ from app.ui.chat.row_layout import PICTURE_PX, Hit, RowLayout, Target, lay_out, 
 from app.ui.theme import Radius, color, stroke_rounded, theme
 
 AnyIndex = QModelIndex | QPersistentModelIndex
+Anchor = tuple[Key, int]
 
 _CACHED_LAYOUTS = 300
 _BOTTOM_PX = 6
@@ -318,24 +319,27 @@ class ChatList(QListView):
             bar = self.verticalScrollBar()
             bar.setValue(bar.maximum())
 
-    def handle(self, change: Change) -> None:
-        """Follow a change of the model: nothing that is being read moves."""
-        top = None if self._sticks else self._first_in_sight()
+    def anchor(self) -> Anchor | None:
+        """What must not move: the first message in sight, None at the end."""
+        return None if self._sticks else self._first_in_sight()
+
+    def handle(self, change: Change, anchor: Anchor | None) -> None:
+        """Follow a change of the model; `anchor` was taken before it."""
         if not change.inserted and not self._height_changes(change):
             self.update(self._messages.index(change.first))
             return
-        self._lay_out_around(top)
+        self._lay_out_around(anchor)
 
-    def _lay_out_around(self, top: tuple[Key, int] | None) -> None:
+    def _lay_out_around(self, anchor: Anchor | None) -> None:
         self.lay_out()
-        if top is not None:
-            self._hold(*top)
+        if anchor is not None:
+            self._hold(*anchor)
 
     def _height_changes(self, change: Change) -> bool:
         index = self._messages.index(change.first)
         return self.visualRect(index).height() != self.delegate.height_of(change.first)
 
-    def _first_in_sight(self) -> tuple[Key, int] | None:
+    def _first_in_sight(self) -> Anchor | None:
         index = self.indexAt(QPoint(self.viewport().width() // 2, 1))
         if not index.isValid() or index.row() >= self._messages.rowCount():
             return None
@@ -349,9 +353,9 @@ class ChatList(QListView):
             bar.setValue(bar.value() + moved)
 
     def _on_picture(self, path: str) -> None:
-        top = None if self._sticks else self._first_in_sight()
+        anchor = self.anchor()
         self.delegate.forget_picture(path)
-        self._lay_out_around(top)
+        self._lay_out_around(anchor)
 
     # -- pointer and keys -------------------------------------------------------------------
 
@@ -404,13 +408,14 @@ class ChatList(QListView):
 
     def focusInEvent(self, event: QFocusEvent) -> None:
         """The keyboard begins at the newest message."""
+        had_one = self.currentIndex().isValid()
         super().focusInEvent(event)
         by_key = event.reason() in (
             Qt.FocusReason.TabFocusReason,
             Qt.FocusReason.BacktabFocusReason,
             Qt.FocusReason.ShortcutFocusReason,
         )
-        if by_key and not self.currentIndex().isValid() and self._messages.rowCount():
+        if by_key and not had_one and self._messages.rowCount():
             self.setCurrentIndex(self._messages.index(self._messages.rowCount() - 1))
 
     def show_message(self, key: Key) -> None:

@@ -159,11 +159,11 @@ class ChatPanel(QWidget):
         if isinstance(event, TypingChanged):
             self.typing.set_people(event.people)
             return
-        at_end = self.list.is_at_end()
+        at_end, anchor = self.list.is_at_end(), self.list.anchor()
         change = self.model.handle(event)
         if change is None:
             return
-        self.list.handle(change)
+        self.list.handle(change, anchor)
         self._empty.setVisible(self.model.rowCount() == 0)
         if change.inserted:
             self._on_inserted(change, at_end=at_end)
