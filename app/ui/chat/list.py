@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
+from dataclasses import replace
 
 from PySide6.QtCore import (
     QAbstractItemModel,
@@ -50,31 +51,37 @@ from app.ui.theme import Radius, color, stroke_rounded, theme
 AnyIndex = QModelIndex | QPersistentModelIndex
 Anchor = tuple[Key, int]
 
+WINDOW_ROWS = 100
 _CACHED_LAYOUTS = 300
 _BOTTOM_PX = 6
 _NARROW_PX = 120
 
 
 class ChatModel(QAbstractListModel):
-    """The rows of the log for a view; role `RowRole` gives a `ChatRow`."""
+    """The newest rows of the log for a view; role `RowRole` gives a `ChatRow`.
+
+    A view lays out every row of its model whenever one changes, so the model holds `WINDOW_ROWS`
+    of them, and more once somebody scrolls up to where they end.
+    """
 
     RowRole = int(Qt.ItemDataRole.UserRole) + 1
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self.log = ChatLog()
-        # What the views know; the log is ahead while they are being told.
+        # What the views know: the log is ahead while they are being told.
+        self._start = 0
         self._count = 0
 
     def rowCount(self, parent: AnyIndex | None = None) -> int:
-        """How many messages there are."""
+        """How many messages the view has."""
         return 0 if parent is not None and parent.isValid() else self._count
 
     def data(self, index: AnyIndex, role: int = Qt.ItemDataRole.DisplayRole) -> object:
         """A row, or the sentence a screen reader says for it."""
-        if not index.isValid() or index.row() >= len(self.log.rows):
+        if not index.isValid() or self._start + index.row() >= len(self.log.rows):
             return None
-        row = self.log.rows[index.row()]
+        row = self.row(index.row())
         if role == self.RowRole:
             return row
         if role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.AccessibleTextRole):
@@ -82,27 +89,77 @@ class ChatModel(QAbstractListModel):
         return None
 
     def row(self, number: int) -> ChatRow:
-        """One message by its place."""
-        return self.log.rows[number]
+        """One message by its place in the view."""
+        return self.log.rows[self._start + number]
+
+    def number_of(self, key: Key) -> int:
+        """The place of a message in the view, negative when it is not there."""
+        place = self.log.place_of(key)
+        return place - self._start if place >= 0 else -1
 
     def handle(self, event: Event) -> Change | None:
-        """Apply an event and tell the views."""
+        """Apply an event and tell the views; the change counts as they do."""
         change = self.log.handle(event)
         if change is None:
             return None
         if change.removed:
-            self.beginRemoveRows(QModelIndex(), 0, change.removed - 1)
-            self._count -= change.removed
-            self.endRemoveRows()
-        if change.inserted:
-            self.beginInsertRows(QModelIndex(), change.first, change.first + change.count - 1)
+            self._drop(change.removed)
+        first = change.first - self._start
+        if change.is_old and first <= 0:
+            # They end where the view begins: show as many as a view has.
+            self._start += change.count
+            self.extend(max(0, WINDOW_ROWS - self._count))
+        elif change.inserted:
+            self.beginInsertRows(QModelIndex(), first, first + change.count - 1)
             self._count += change.count
             self.endInsertRows()
-        for number in (change.regrouped, -1 if change.inserted else change.first):
-            if number >= 0:
-                index = self.index(number)
-                self.dataChanged.emit(index, index)
-        return change
+        elif first >= 0:
+            self._tell_changed(first)
+        if change.regrouped >= self._start:
+            self._tell_changed(change.regrouped - self._start)
+        return replace(change, first=first)
+
+    def _tell_changed(self, number: int) -> None:
+        index = self.index(number)
+        self.dataChanged.emit(index, index)
+
+    def _drop(self, count: int) -> None:
+        """The log forgot its oldest rows."""
+        visible = max(0, count - self._start)
+        self._start = max(0, self._start - count)
+        if visible:
+            self.beginRemoveRows(QModelIndex(), 0, visible - 1)
+            self._count -= visible
+            self.endRemoveRows()
+
+    def extend(self, count: int) -> bool:
+        """Show so many older rows too; False when there are none."""
+        count = min(count, self._start)
+        if count <= 0:
+            return False
+        self.beginInsertRows(QModelIndex(), 0, count - 1)
+        self._start -= count
+        self._count += count
+        self.endInsertRows()
+        return True
+
+    def shrink(self) -> None:
+        """Show no more rows than a view needs."""
+        count = self._count - WINDOW_ROWS
+        if count > 0:
+            self.beginRemoveRows(QModelIndex(), 0, count - 1)
+            self._start += count
+            self._count -= count
+            self.endRemoveRows()
+
+    def reveal(self, key: Key) -> int:
+        """Have a message in the view; returns its place, -1 when it is gone."""
+        if self.log.place_of(key) < 0:
+            return -1
+        missing = -self.number_of(key)
+        if missing > 0:
+            self.extend(missing + 20)
+        return self.number_of(key)
 
 
 class ChatDelegate(QStyledItemDelegate):
@@ -140,10 +197,7 @@ class ChatDelegate(QStyledItemDelegate):
 
     def height_of(self, number: int) -> int:
         """Height of a row by its number."""
-        rows = self._model.log.rows
-        if number >= len(rows):
-            return 0
-        row = rows[number]
+        row = self._model.row(number)
         key = (row.identity, row.id)
         known = self._heights.get(key)
         if known is not None and known[0] is row:
@@ -154,8 +208,7 @@ class ChatDelegate(QStyledItemDelegate):
 
     def laid(self, number: int) -> RowLayout:
         """A row's layout at the view's width."""
-        rows = self._model.log.rows
-        row = rows[number]
+        row = self._model.row(number)
         key = row.key
         width_px = self._width_px or self.set_width()
         laid = self._laid.get(key)
@@ -305,6 +358,7 @@ class ChatList(QListView):
 
     def scroll_to_end(self) -> None:
         """Show the newest message, and those that follow."""
+        self._messages.shrink()
         self.lay_out()
         self._sticks = True
         self._on_range()
@@ -312,6 +366,10 @@ class ChatList(QListView):
     def _on_scrolled(self) -> None:
         bar = self.verticalScrollBar()
         self._sticks = bar.value() >= bar.maximum() - 4
+        if bar.value() < self.height() and not self._is_laying_out:
+            anchor = self.anchor()
+            if anchor is not None and self._messages.extend(WINDOW_ROWS):
+                self._lay_out_around(anchor)
 
     def _on_range(self) -> None:
         # Whatever makes the list longer or the view lower: who was at the end stays there.
@@ -325,6 +383,12 @@ class ChatList(QListView):
 
     def handle(self, change: Change, anchor: Anchor | None) -> None:
         """Follow a change of the model; `anchor` was taken before it."""
+        if anchor is None and self._messages.rowCount() > 2 * WINDOW_ROWS:
+            self._messages.shrink()
+            self.lay_out()
+            return
+        if not change.inserted and change.first < 0:
+            return
         if not change.inserted and not self._height_changes(change):
             self.update(self._messages.index(change.first))
             return
@@ -346,7 +410,7 @@ class ChatList(QListView):
         return self._messages.row(index.row()).key, self.visualRect(index).top()
 
     def _hold(self, key: Key, top_px: int) -> None:
-        place = self._messages.log.place_of(key)
+        place = self._messages.number_of(key)
         if place >= 0:
             moved = self.visualRect(self._messages.index(place)).top() - top_px
             bar = self.verticalScrollBar()
@@ -420,8 +484,9 @@ class ChatList(QListView):
 
     def show_message(self, key: Key) -> None:
         """Bring a message into sight."""
-        place = self._messages.log.place_of(key)
+        place = self._messages.reveal(key)
         if place >= 0:
+            self.lay_out()
             index = self._messages.index(place)
             self.scrollTo(index, QAbstractItemView.ScrollHint.PositionAtCenter)
             self.setCurrentIndex(index)

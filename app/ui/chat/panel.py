@@ -26,6 +26,7 @@ from app.ui.chat.list import ChatList, ChatModel
 from app.ui.chat.model import (
     Change,
     ChatRow,
+    Key,
     UnreadCounter,
     glyph_name,
     private_note,
@@ -108,6 +109,7 @@ class ChatPanel(QWidget):
         super().__init__(parent)
         self.unread = UnreadCounter()
         self.can_moderate = False
+        self._growing: Key | None = None
         self.model = ChatModel(self)
         self.previews = Previews(self)
         column = QVBoxLayout(self)
@@ -163,38 +165,31 @@ class ChatPanel(QWidget):
         change = self.model.handle(event)
         if change is None:
             return
+        row = None if change.is_old or change.first < 0 else self.model.row(change.first)
         self.list.handle(change, anchor)
         self._empty.setVisible(self.model.rowCount() == 0)
-        if change.inserted:
-            self._on_inserted(change, at_end=at_end)
-        elif change.by_others and self._is_finished(change):
-            self._announce(self.model.row(change.first))
+        if row is None:
+            if change.is_old:
+                one = change.count == 1
+                words = "1 earlier message" if one else f"{change.count} earlier messages"
+                self.announced.emit(words)
+        elif change.inserted:
+            self._on_inserted(change, row, at_end=at_end)
+        elif row.key == self._growing and not row.growing:
+            self._growing = None
+            self._announce(row)
 
-    def _on_inserted(self, change: Change, *, at_end: bool) -> None:
-        if change.is_old:
-            count = "1 earlier message" if change.count == 1 else f"{change.count} earlier messages"
-            self.announced.emit(count)
-            return
+    def _on_inserted(self, change: Change, row: ChatRow, *, at_end: bool) -> None:
         if not change.by_others:
             self.scroll_to_end()
         else:
             being_read = self.isVisible() and at_end and self._window_is_active()
             self.unread.handle_message(being_read=being_read)
-            self._was_growing = self.model.row(change.first).growing
-            if not self._was_growing:
-                self._announce(self.model.row(change.first))
+            if row.growing:
+                self._growing = row.key
+            else:
+                self._announce(row)
         self._show_unread()
-
-    _was_growing = False
-
-    def _is_finished(self, change: Change) -> bool:
-        """Whether the line that was growing has just become whole."""
-        row = self.model.row(change.first)
-        last = change.first == self.model.rowCount() - 1
-        if not (self._was_growing and last) or row.growing:
-            return False
-        self._was_growing = False
-        return True
 
     def _announce(self, row: ChatRow) -> None:
         text = row.text or ", ".join(one.name or "picture" for one in row.attachments)

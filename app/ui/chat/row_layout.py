@@ -6,7 +6,7 @@ the list; `y` counts from the row's own top.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -261,8 +261,10 @@ def _first(value: object) -> int:
     return first
 
 
-def _utf16_offsets(text: str) -> list[int]:
+def _utf16_offsets(text: str) -> Sequence[int]:
     """Qt counts UTF-16 units, Python code points: where each code point begins, and the end."""
+    if not text or max(text) <= "\uffff":
+        return range(len(text) + 1)
     offsets, at = [], 0
     for char in text:
         offsets.append(at)

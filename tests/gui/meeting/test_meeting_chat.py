@@ -135,6 +135,33 @@ def test_old_lines_arrive_above_and_move_nothing_that_is_read(chat: Meeting) -> 
     assert chat.page.chat.unread.count == 0
 
 
+def test_of_a_long_chat_the_view_holds_the_end_and_more_on_the_way_up(chat: Meeting) -> None:
+    old = tuple(replace(line(f"old{n}"), at_ms=NOW_MS - 60_000, is_old=True) for n in range(400))
+    chat.post(ChatHistoryReceived(old))
+    panel = chat.page.chat
+    assert (panel.model.rowCount(), len(panel.model.log.rows)) == (100, 400)
+    assert panel.list.is_at_end()
+
+    bar = panel.list.verticalScrollBar()
+    for _ in range(8):
+        bar.setValue(0)
+    assert panel.model.rowCount() == 400
+    assert panel.model.row(0).id == "old0"
+    chat.post(line("new"))
+    assert panel.pill.text() == "1 new message ↓"
+    chat.click("chatNewMessages")
+    assert panel.model.rowCount() == 100
+    assert panel.model.row(99).id == "new"
+    assert bar.value() == bar.maximum()
+
+    chat.post(replace(line("r"), quote=ChatQuote("old3", "kai-3", "Kai", "?")))
+    quote = laid(chat, 100).quote
+    assert quote is not None
+    press(chat, 100, quote.center())
+    shown = panel.model.row(panel.list.currentIndex().row())
+    assert shown.id == "old3"
+
+
 def test_the_keyboard_reaches_messages(chat: Meeting) -> None:
     chat.post(line("1", "first"), line("2", "second", "noa-1"))
     view = chat.page.chat.list
