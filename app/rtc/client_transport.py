@@ -192,7 +192,9 @@ class ClientTransport:
             self._early_candidates.append(line)
 
     def _make_dtls(self, role: Literal["client", "server"]) -> None:
-        dtls = self._dtls = DtlsEndpoint(self._certificate, role=role, send=self._send_raw)
+        dtls = self._dtls = DtlsEndpoint(
+            self._certificate, role=role, send=self._send_raw, send_burst=self._send_burst
+        )
         dtls.on_closed = lambda: self._fail(CLOSED_BY_PEER)
         data = self._data = DataChannels(
             dtls,
@@ -266,6 +268,11 @@ class ClientTransport:
         self._stats.packets_sent += 1
         self._stats.bytes_sent += len(data)
         self._ice.send(data)
+
+    def _send_burst(self, data: bytes, sizes: Sequence[int]) -> None:
+        self._stats.packets_sent += len(sizes)
+        self._stats.bytes_sent += len(data)
+        self._ice.send_burst(data, sizes)
 
     def _on_packet(self, data: bytes) -> None:
         """Tell DTLS from SRTP (RFC 7983). Hot path."""

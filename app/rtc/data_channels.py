@@ -1,32 +1,37 @@
-"""Data channels over SCTP over DTLS, by label.
+"""Data channels over SCTP over DTLS, by label: what drives `app.rtc.sctp`.
 
-aiortc's `RTCSctpTransport` does the protocol, as `sctp.Association` corrects it. Messages are
-queued and flushed in the same call instead of in a task of their own.
+Everything that one turn of the loop receives and sends leaves together: acknowledgements once per
+turn rather than once per packet, small messages bundled, packets encrypted in one go and handed to
+the kernel as a burst. A receiver can hold reliable messages back (`hold`): they then wait here, and
+close the window that the peer sees, so that it is the sender who waits.
 """
 
 from __future__ import annotations
 
 import asyncio
+import secrets
+from collections import deque
 from collections.abc import Callable
 
 import structlog
-from aiortc.rtcdatachannel import RTCDataChannel, RTCDataChannelParameters
-from aiortc.rtcsctptransport import WEBRTC_BINARY, RTCSctpCapabilities
 
 from app.protocol.errors import ProtocolError
-from app.rtc.dtls import PEER_FAULTS, DtlsEndpoint, run_now
-from app.rtc.sctp import Association
-from app.runtime.tasks import TaskOwner, spawn
+from app.rtc.dtls import DtlsEndpoint
+from app.rtc.sctp.association import Association, State
+from app.rtc.sctp.channels import Channel, Channels, ChannelState
+from app.rtc.sctp.inbound import KEEPING_BYTES
 
 log = structlog.get_logger(__name__)
 
 LOCAL_SCTP_PORT = 5000
 LOCAL_MAX_MESSAGE_BYTES = 65_535
 MAX_SEND_BYTES = 64_000
+# What one turn of the loop may send before others have theirs.
+PACKETS_PER_TURN = 64
 
 
 class DataChannels:
-    """All data channels of one peer connection. Lives on the loop that made it.
+    """All data channels of one peer connection. Lives on the loop that started it.
 
     `on_message(label, data)` and `on_open(label)` are called on the loop. A second channel
     with a known label replaces the first one.
@@ -41,71 +46,49 @@ class DataChannels:
     ) -> None:
         self._dtls = dtls
         self._on_message = on_message
-        self._on_open = on_open
-        self._channels: dict[str, RTCDataChannel] = {}
-        self._waiters: dict[str, set[asyncio.Future[None]]] = {}
-        self._tasks = TaskOwner("data-channels")
-        self._is_started = False
+        self._association = Association(
+            LOCAL_SCTP_PORT,
+            max_message_bytes=LOCAL_MAX_MESSAGE_BYTES,
+            secret=secrets.token_bytes(32),
+            random_u32=lambda: secrets.randbits(32),
+        )
+        self._channels = Channels(
+            self._association,
+            role=dtls.role,
+            on_message=self._take,
+            on_open=lambda channel: on_open(channel.label),
+            on_closed=lambda _channel: self._wake(),
+        )
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._max_send_bytes = MAX_SEND_BYTES
+        self._flushing: asyncio.Handle | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._waiters: list[tuple[str, int, Callable[[], None]]] = []
+        self._inbox: deque[tuple[str, bytes]] = deque()
+        self._is_holding = False
         self._is_closed = False
-        self._sctp = Association(dtls.transport, LOCAL_SCTP_PORT)
-        self._sctp.on("datachannel", self._adopt)
 
     def start(self, remote_port: int, remote_max_message_size: int) -> None:
         """Start the association; DTLS has to be connected. A second call does nothing."""
-        if self._is_started or self._is_closed:
+        if self._loop is not None or self._is_closed:
             return
-        self._is_started = True
-        limit = min(remote_max_message_size or MAX_SEND_BYTES, MAX_SEND_BYTES)
-        spawn(self._start(remote_port, limit), name="start", owner=self._tasks)
-
-    async def _start(self, remote_port: int, limit: int) -> None:
-        try:
-            await self._sctp.start(RTCSctpCapabilities(maxMessageSize=limit), remote_port)
-            early = self._dtls.transport.early
-            while early:
-                await self._sctp._handle_data(early.popleft())
-        except PEER_FAULTS as error:
-            log.warning("data channels did not start", error=type(error).__name__)
+        self._loop = asyncio.get_running_loop()
+        self._max_send_bytes = min(remote_max_message_size or MAX_SEND_BYTES, MAX_SEND_BYTES)
+        self._association.start(remote_port, self._loop.time())
+        self._dtls.receive_with(self._receive)
+        self._flush()
 
     def create(
         self, label: str, *, ordered: bool = True, max_retransmits: int | None = None
     ) -> None:
         """Open a channel of ours, before or after `start`."""
-        parameters = RTCDataChannelParameters(
-            label=label, ordered=ordered, maxRetransmits=max_retransmits
-        )
-        self._watch(RTCDataChannel(self._sctp, parameters))
-
-    def _adopt(self, channel: RTCDataChannel) -> None:
-        self._watch(channel)
-        self._on_open(channel.label)
-
-    def _watch(self, channel: RTCDataChannel) -> None:
-        label = channel.label
-        self._channels[label] = channel
-
-        @channel.on("message")
-        def on_message(data: bytes | str) -> None:
-            # LiveKit's channels carry binary messages only.
-            if isinstance(data, bytes):
-                self._on_message(label, data)
-
-        @channel.on("open")
-        def on_open() -> None:
-            self._on_open(label)
-
-        @channel.on("bufferedamountlow")
-        def on_low() -> None:
-            self._wake(label)
-
-        @channel.on("close")
-        def on_close() -> None:
-            self._wake(label)
+        self._channels.create(label, ordered=ordered, max_resends=max_retransmits)
+        self._schedule_flush()
 
     def is_open(self, label: str) -> bool:
         """Whether `send` would be accepted now."""
         channel = self._channels.get(label)
-        return channel is not None and channel.readyState == "open"
+        return channel is not None and channel.state is ChannelState.OPEN
 
     def channel_ids(self) -> dict[str, int]:
         """Return the stream ids of the open channels, by label."""
@@ -116,60 +99,162 @@ class DataChannels:
         }
 
     def buffered_amount(self, label: str) -> int:
-        """Return the bytes that wait for the network on this channel."""
+        """Return the bytes of this channel that have not left yet."""
         channel = self._channels.get(label)
-        return channel.bufferedAmount if channel is not None else 0
+        return self._channels.buffered(channel) if channel is not None else 0
 
     def send(self, label: str, data: bytes) -> None:
-        """Queue one binary message and send what the window allows.
+        """Queue one binary message; it leaves in this turn of the loop if the window allows.
 
         ProtocolError when it is larger than the peer takes, ConnectionError when the
-        channel is not open.
+        channel is not open. Hot path.
         """
         channel = self._channels.get(label)
-        if channel is None or channel.readyState != "open":
+        if channel is None or channel.state is not ChannelState.OPEN:
             raise ConnectionError(f"data channel {label} is not open")
-        sctp = self._sctp
-        limit = sctp._remote_max_message_size
-        if limit and len(data) > limit:
+        if len(data) > self._max_send_bytes:
             raise ProtocolError("message larger than the peer accepts")
-        if not data:
-            channel.send(data)
-            return
-        channel._addBufferedAmount(len(data))
-        sctp._data_channel_queue.append((channel, WEBRTC_BINARY, data))
-        # With chunks outstanding the SACK handler flushes the queue.
-        if not sctp._outbound_queue:
-            try:
-                run_now(sctp._data_channel_flush())
-            except ConnectionError:
-                log.debug("data channel write on a closed transport")
+        self._channels.send(channel, data)
+        if self._flushing is None:
+            self._schedule_flush()
 
     async def drain(self, label: str, below: int) -> None:
         """Wait until at most `below` bytes are buffered, or the channel has closed."""
-        while self.is_open(label) and self.buffered_amount(label) > below:
-            channel = self._channels[label]
-            channel.bufferedAmountLowThreshold = below
-            waiter = asyncio.get_running_loop().create_future()
-            waiters = self._waiters.setdefault(label, set())
-            waiters.add(waiter)
-            try:
-                await waiter
-            finally:
-                waiters.discard(waiter)
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    def _wake(self, label: str) -> None:
-        for waiter in self._waiters.get(label, ()):
+        def wake() -> None:
             if not waiter.done():
                 waiter.set_result(None)
+
+        self.when_below(label, below, wake)
+        await waiter
+
+    def when_below(self, label: str, below: int, callback: Callable[[], None]) -> None:
+        """Call back once, as soon as at most `below` bytes are buffered or the channel is shut."""
+        if not self.is_open(label) or self.buffered_amount(label) <= below:
+            callback()
+        else:
+            self._waiters.append((label, below, callback))
+
+    def hold(self) -> None:
+        """Keep reliable messages back until `release`; lossy ones pass."""
+        self._is_holding = True
+
+    def release(self) -> None:
+        """Hand over what was held back, unless `hold` comes again meanwhile."""
+        self._is_holding = False
+        inbox, inbound = self._inbox, self._association.inbound
+        while inbox and not self._is_holding and not self._is_closed:
+            label, data = inbox.popleft()
+            if inbound is not None:
+                inbound.inbox_bytes -= len(data) + KEEPING_BYTES
+            self._on_message(label, data)
+        self._association.note_consumed()
+        self._schedule_flush()
+
+    def close_channel(self, label: str) -> None:
+        """Close one channel; what is buffered leaves first."""
+        self._channels.close(label)
+        self._schedule_flush()
 
     async def close(self) -> None:
         """Abort the association. Idempotent."""
         if self._is_closed:
             return
+        if self._loop is not None:
+            self._flush()
+            self._association.abort()
+            self._send_packets()
         self._is_closed = True
-        await self._tasks.close()
-        if self._is_started:
-            await self._sctp.stop()
-        for label in self._waiters:
-            self._wake(label)
+        self._inbox.clear()
+        for handle in (self._flushing, self._timer):
+            if handle is not None:
+                handle.cancel()
+        self._channels.end()
+        self._wake()
+
+    # --- what arrives
+
+    def _receive(self, packet: bytes) -> None:
+        """Take one packet from DTLS. Hot path."""
+        if self._is_closed or self._loop is None:
+            return
+        association = self._association
+        try:
+            association.handle_packet(packet, self._loop.time())
+        except ProtocolError as error:
+            association.malformed += 1
+            if association.malformed == 1:
+                log.warning("malformed data packets dropped", reason=error.reason)
+        self._channels.process()
+        if self._flushing is None:
+            self._schedule_flush()
+
+    def _take(self, channel: Channel, data: bytes) -> None:
+        is_reliable = channel.max_resends is None
+        if is_reliable and (self._is_holding or self._inbox):
+            self._inbox.append((channel.label, data))
+            inbound = self._association.inbound
+            if inbound is not None:
+                inbound.inbox_bytes += len(data) + KEEPING_BYTES
+        else:
+            self._on_message(channel.label, data)
+
+    # --- what leaves
+
+    def _schedule_flush(self) -> None:
+        if self._flushing is None and self._loop is not None and not self._is_closed:
+            self._flushing = self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        """Send what may leave, once per turn of the loop. Hot path."""
+        self._flushing = None
+        if self._is_closed:
+            return
+        if self._send_packets():
+            self._schedule_flush()
+        if self._waiters:
+            self._wake()
+        self._arm()
+
+    def _send_packets(self) -> bool:
+        assert self._loop is not None
+        packets, has_more = self._association.take_packets(self._loop.time(), PACKETS_PER_TURN)
+        if packets:
+            self._dtls.send_data(packets)
+        return has_more
+
+    def _wake(self) -> None:
+        waiting, self._waiters = self._waiters, []
+        for label, below, callback in waiting:
+            if self.is_open(label) and self.buffered_amount(label) > below:
+                self._waiters.append((label, below, callback))
+            else:
+                callback()
+
+    # --- time
+
+    def _arm(self) -> None:
+        """Wake up in time; a timer that comes too early is left alone."""
+        deadline_s = self._association.deadline_s
+        if deadline_s is None or self._loop is None:
+            return
+        timer = self._timer
+        if timer is not None:
+            if timer.when() <= deadline_s:
+                return
+            timer.cancel()
+        self._timer = self._loop.call_at(deadline_s, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        if self._is_closed or self._loop is None:
+            return
+        # A timer may fire a trifle before its time.
+        now_s = self._loop.time()
+        deadline_s = self._association.deadline_s
+        if deadline_s is not None and deadline_s - now_s < 0.001:
+            self._association.handle_deadline(max(now_s, deadline_s))
+        if self._association.state is State.OVER:
+            return
+        self._flush()

@@ -21,14 +21,14 @@ from app.rtc.srtp import PacketArea
 SLOT_BYTES = 2048
 SLOTS = 64
 
-_SOL_UDP = 17
-_UDP_SEGMENT = 103
+SOL_UDP = 17
+UDP_SEGMENT = 103
 _NAME_BYTES = 32
 _MAX_GSO_BYTES = 65_000
 _MAX_MESSAGES = 256
 
 # What a kernel or a device answers that cannot segment: fall back for that destination.
-_GSO_REFUSALS = (errno.EIO, errno.EINVAL, errno.EMSGSIZE, errno.ENOPROTOOPT, errno.EOPNOTSUPP)
+GSO_REFUSALS = (errno.EIO, errno.EINVAL, errno.EMSGSIZE, errno.ENOPROTOOPT, errno.EOPNOTSUPP)
 
 
 class _IoVec(ctypes.Structure):
@@ -215,7 +215,7 @@ class SegmentSender:
         self._iovs = (_IoVec * _MAX_MESSAGES)()
         self._iov_words = memoryview(self._iovs).cast("B").cast("Q")
         self._iovs_at = ctypes.addressof(self._iovs)
-        self._control = _SegmentControl(18, _SOL_UDP, _UDP_SEGMENT, 0)
+        self._control = _SegmentControl(18, SOL_UDP, UDP_SEGMENT, 0)
         self._control_at = ctypes.addressof(self._control)
         self._singles = (_MMsgHdr * _MAX_MESSAGES)()
         self._singles_at = ctypes.addressof(self._singles)
@@ -265,7 +265,7 @@ class SegmentSender:
                 done += sent
                 continue
             refused = to.destinations[first + done]
-            if ctypes.get_errno() in _GSO_REFUSALS and len(sizes) > 1:
+            if ctypes.get_errno() in GSO_REFUSALS and len(sizes) > 1:
                 refused.can_segment = False
                 self.fallbacks += 1
                 to.has_refusal = True
@@ -323,7 +323,7 @@ def can_segment(sock: socket.socket) -> bool:
     if _libc is None:
         return False
     try:
-        sock.setsockopt(_SOL_UDP, _UDP_SEGMENT, 0)
+        sock.setsockopt(SOL_UDP, UDP_SEGMENT, 0)
     except OSError:
         return False
     return True

@@ -4,15 +4,14 @@ aiortc's `RTCDtlsTransport` does the handshake and the records. Of its ICE objec
 `role`, `_recv` and `_send`; `_Wire` is that object. Media never passes here: whoever owns the
 socket tells DTLS from SRTP by the first byte and keeps the keys that `srtp_keys` hands out.
 
-Once connected, `feed` runs the records through SCTP at once, without a queue or a task
-switch. That works because nothing below ever waits: `send` only hands a datagram to a socket.
-So `send` must not call `feed` of the other side from inside (a test's wire uses `call_soon`).
+Once connected, `feed` hands what is in a record to SCTP at once, without a queue or a task
+switch, and `send_data` encrypts what SCTP says in one go and hands over all the records behind one
+another (`send_burst`): where the kernel cuts datagrams itself, that is one system call.
 """
 
 from __future__ import annotations
 
 import asyncio
-import struct
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Literal
@@ -49,18 +48,9 @@ _PROFILES = [
 # A record must not be able to grow the queue of a handshake without end.
 _WIRE_CAPACITY = 64
 _EARLY_CAPACITY = 16
-
-# What aiortc's SCTP raises on bytes that are no SCTP: it asserts and unpacks freely.
-PEER_FAULTS = (
-    AssertionError,
-    AttributeError,
-    ConnectionError,
-    IndexError,
-    KeyError,
-    TypeError,
-    ValueError,
-    struct.error,
-)
+_APPLICATION_DATA = 23
+_RECORD_HEADER_BYTES = 13
+_MAX_RECORD_BYTES = 2_048
 
 
 def new_certificate() -> Certificate:
@@ -127,14 +117,15 @@ class _Wire:
         self.send(data)
 
 
-class _Early:
-    """Keeps what the peer's SCTP says before ours listens: it may be its INIT."""
+class _Sink:
+    """Where data goes. It keeps what the peer's SCTP says before ours listens: its INIT."""
 
-    def __init__(self, kept: deque[bytes]) -> None:
-        self._kept = kept
+    def __init__(self) -> None:
+        self.early: deque[bytes] = deque(maxlen=_EARLY_CAPACITY)
+        self.receive: Callable[[bytes], None] = self.early.append
 
     async def _handle_data(self, data: bytes) -> None:
-        self._kept.append(data)
+        self.receive(data)
 
 
 class _Dtls(RTCDtlsTransport):
@@ -145,12 +136,9 @@ class _Dtls(RTCDtlsTransport):
         self._set_role(role)
         self._srtp_profiles = [profile for profile, _ in _PROFILES]
         self.keys: SrtpKeys | None = None
-        self.early: deque[bytes] = deque(maxlen=_EARLY_CAPACITY)
         # Also what comes in one go with the end of the handshake finds it: aiortc drops that.
-        self._data_receiver = _Early(self.early)
-
-    def _register_data_receiver(self, receiver: Any) -> None:
-        self._data_receiver = receiver
+        self.sink = _Sink()
+        self._data_receiver = self.sink
 
     def _setup_srtp(self) -> None:
         assert self._ssl is not None
@@ -172,33 +160,52 @@ class _Dtls(RTCDtlsTransport):
             return
         self._set_state(State.FAILED)
 
-    async def _send_data(self, data: bytes) -> None:
-        # SCTP's timers outlive the association by a moment. To them a closed transport is a
-        # lossy one; an exception would end up in a task that nobody awaits.
-        if self._state != State.CONNECTED:
-            return
+    def send_data(self, packets: Sequence[bytes]) -> tuple[bytes, list[int]]:
+        """Return the records of these packets, one behind the other, and their sizes. Hot path."""
+        ssl = self._ssl
+        # To SCTP's timers a closed transport is a lossy one.
+        if self._state != State.CONNECTED or ssl is None:
+            return b"", []
         try:
-            await super()._send_data(data)
+            for packet in packets:
+                ssl.send(packet)
+            records = ssl.bio_read(_MAX_RECORD_BYTES * len(packets))
         except SSL.Error as error:
             log.debug("data written behind the goodbye", error=type(error).__name__)
+            return b"", []
+        return records, record_sizes(records)
 
     def handle(self, datagram: bytes) -> bool:
-        """Take one datagram after the handshake; False when the peer said goodbye."""
+        """Take one datagram after the handshake; False when the peer said goodbye. Hot path."""
         ssl = self._ssl
         assert ssl is not None
         ssl.bio_write(datagram)
-        while True:
-            try:
-                data = ssl.recv(4096)
-            except SSL.ZeroReturnError:
-                return False
-            except SSL.Error:
-                break
-            receiver = self._data_receiver
-            if receiver is not None:
-                run_now(receiver._handle_data(data))
-        run_now(self._write_ssl())
+        # Nearly every datagram is one record of data; then there is nothing more to ask for.
+        is_single = (
+            datagram[0] == _APPLICATION_DATA
+            and len(datagram) > _RECORD_HEADER_BYTES
+            and int.from_bytes(datagram[11:13], "big") == len(datagram) - _RECORD_HEADER_BYTES
+        )
+        try:
+            self.sink.receive(ssl.recv(_MAX_RECORD_BYTES))
+            while not is_single:
+                self.sink.receive(ssl.recv(_MAX_RECORD_BYTES))
+        except SSL.ZeroReturnError:
+            return False
+        except SSL.Error:
+            run_now(self._write_ssl())
         return True
+
+
+def record_sizes(records: bytes) -> list[int]:
+    """Cut a run of DTLS 1.2 records by their headers (RFC 6347 §4.1)."""
+    sizes: list[int] = []
+    at, end = 0, len(records)
+    while at + _RECORD_HEADER_BYTES <= end:
+        size = _RECORD_HEADER_BYTES + int.from_bytes(records[at + 11 : at + 13], "big")
+        sizes.append(size)
+        at += size
+    return sizes
 
 
 class DtlsEndpoint:
@@ -210,15 +217,16 @@ class DtlsEndpoint:
         *,
         role: Literal["server", "client"],
         send: Callable[[bytes], None],
+        send_burst: Callable[[bytes, Sequence[int]], None] | None = None,
     ) -> None:
         self.role = role
         self.local_fingerprint = certificate_fingerprint(certificate)
         self.on_closed: Callable[[], None] | None = None
+        self._send_burst = send_burst
         self._wire = _Wire("controlled" if role == "server" else "controlling", send)
         self.transport = _Dtls(self._wire, certificate, role)
         self.transport.on("statechange", self._on_state)
         self._is_over = False
-        self.malformed = 0
 
     @property
     def is_connected(self) -> bool:
@@ -232,15 +240,28 @@ class DtlsEndpoint:
         if not (self.is_connected and self._wire.is_empty):
             self._wire.put(datagram)
             return
-        try:
-            alive = self.transport.handle(datagram)
-        except PEER_FAULTS as error:
-            self.malformed += 1
-            if self.malformed == 1:
-                log.warning("malformed data packets dropped", error=type(error).__name__)
-            return
-        if not alive:
+        if not self.transport.handle(datagram):
             self._wire.close()
+
+    def receive_with(self, receive: Callable[[bytes], None]) -> None:
+        """Hand over every packet of data, those that came before included; it must not raise."""
+        sink = self.transport.sink
+        early, sink.receive = sink.early, receive
+        while early:
+            receive(early.popleft())
+
+    def send_data(self, packets: Sequence[bytes]) -> None:
+        """Encrypt and send packets of data; before and behind the connection they are lost."""
+        records, sizes = self.transport.send_data(packets)
+        if not sizes:
+            return
+        if self._send_burst is not None:
+            self._send_burst(records, sizes)
+            return
+        at = 0
+        for size in sizes:
+            self._wire.send(records[at : at + size])
+            at += size
 
     async def handshake(
         self,

@@ -23,6 +23,8 @@ import structlog
 
 from app.protocol.errors import ProtocolError
 from app.protocol.sdp import parse_candidate
+from app.rtc.bursts import send_burst
+from app.rtc.datagrams import can_segment
 from app.rtc.ice_checklist import (
     Address,
     ConsentLost,
@@ -98,6 +100,7 @@ class IceAgent:
         self.state: State = "new"
         self.candidates: tuple[str, ...] = ()
         self.send_errors = 0
+        self._can_segment = False
 
     # --- our side ----------------------------------------------------------------------------
 
@@ -210,6 +213,16 @@ class IceAgent:
         except OSError:
             self.send_errors += 1
 
+    def send_burst(self, data: bytes, sizes: Sequence[int]) -> None:
+        """Send datagrams that lie behind one another on the selected pair. Hot path."""
+        way = self._way
+        if way is None:
+            return
+        lost, self._can_segment = send_burst(
+            way[0], way[1], data, sizes, can_segment=self._can_segment
+        )
+        self.send_errors += lost
+
     async def _receive(self, index: int, sock: socket.socket) -> None:
         """Read packet by packet, where the loop has no readers."""
         loop = asyncio.get_running_loop()
@@ -272,6 +285,7 @@ class IceAgent:
                         self.send_errors += 1
                 case Selected(local, remote):
                     self._way = (self._sockets[local], remote)
+                    self._can_segment = can_segment(self._sockets[local])
                     was_new = self.state != "connected" or self._is_restarting
                     self.state, self._is_restarting = "connected", False
                     if was_new:

@@ -101,7 +101,9 @@ class ServerTransport:
         self._started_s: float | None = None
         self._tasks = TaskOwner("server-transport")
         self._watch: asyncio.TimerHandle | None = None
-        self._dtls = DtlsEndpoint(certificate, role="server", send=self._send_dtls)
+        self._dtls = DtlsEndpoint(
+            certificate, role="server", send=self._send_dtls, send_burst=self._send_dtls_burst
+        )
         self._dtls.on_closed = self._on_dtls_closed
         self._channels = DataChannels(
             self._dtls, on_message=observer.on_data, on_open=observer.on_data_open
@@ -253,6 +255,11 @@ class ServerTransport:
         path = self._path
         if path is not None:
             path.mux_socket.send(datagram, path.destination.address)
+
+    def _send_dtls_burst(self, records: bytes, sizes: Sequence[int]) -> None:
+        path = self._path
+        if path is not None:
+            self.send_drops += path.mux_socket.send_burst(path.destination, records, sizes)
 
     def send_rtp(self, packet: bytes | bytearray) -> bool:
         """Protect and send one RTP packet; False when it could not leave."""

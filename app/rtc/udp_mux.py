@@ -19,6 +19,7 @@ from typing import Protocol
 import structlog
 
 from app.protocol.errors import ProtocolError
+from app.rtc.bursts import send_burst
 from app.rtc.datagrams import (
     SLOT_BYTES,
     SLOTS,
@@ -84,6 +85,13 @@ class MuxSocket:
         except OSError:
             return False
         return True
+
+    def send_burst(self, to: Destination, data: bytes, sizes: Sequence[int]) -> int:
+        """Send datagrams that lie behind one another; returns how many were lost."""
+        lost, to.can_segment = send_burst(
+            self.sock, to.address, data, sizes, can_segment=to.can_segment
+        )
+        return lost
 
 
 def _expand(hosts: Sequence[str]) -> list[str]:

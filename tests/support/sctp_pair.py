@@ -8,15 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Literal, TypeVar, cast
-from unittest import mock
-
-from aiortc import rtcsctptransport
 
 from app.rtc.data_channels import LOCAL_SCTP_PORT, DataChannels
-from app.rtc.dtls import DtlsEndpoint, run_now
+from app.rtc.dtls import DtlsEndpoint
 
 T = TypeVar("T")
 
@@ -53,56 +49,44 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
 
 def run_virtually(scenario: Coroutine[Any, Any, T]) -> T:
-    """Run a scenario in virtual time, SCTP's own clock included."""
+    """Run a scenario in virtual time."""
     loop = VirtualLoop()
-    clock = mock.Mock()
-    clock.time = loop.time
     try:
-        with mock.patch.object(rtcsctptransport, "time", clock):
-            return loop.run_until_complete(scenario)
+        return loop.run_until_complete(scenario)
     finally:
         loop.close()
 
 
-class _PlainTransport:
+class PlainEndpoint:
     """What SCTP needs of DTLS, without the encryption."""
 
-    def __init__(self, role: str, send: Callable[[bytes], None]) -> None:
-        self.state = "connected"
-        self.early: deque[bytes] = deque()
-        self._role = role
+    def __init__(self, role: Literal["client", "server"], send: Callable[[bytes], None]) -> None:
+        self.role = role
         self._send = send
-        self._data_receiver: Any = None
+        self._early: list[bytes] = []
+        self._receive: Callable[[bytes], None] = self._early.append
 
-    def _register_data_receiver(self, receiver: object) -> None:
-        self._data_receiver = receiver
+    def receive_with(self, receive: Callable[[bytes], None]) -> None:
+        self._receive = receive
+        for packet in self._early:
+            receive(packet)
 
-    def _unregister_data_receiver(self, receiver: object) -> None:
-        self._data_receiver = None
-
-    async def _send_data(self, data: bytes) -> None:
-        self._send(data)
+    def send_data(self, packets: Sequence[bytes]) -> None:
+        for packet in packets:
+            self._send(packet)
 
     def feed(self, data: bytes) -> None:
-        if self._data_receiver is None:
-            self.early.append(data)
-        else:
-            run_now(self._data_receiver._handle_data(data))
-
-
-class _PlainEndpoint:
-    def __init__(self, transport: _PlainTransport) -> None:
-        self.transport = transport
+        self._receive(data)
 
 
 class SctpEnd:
     """One end, with what reached it."""
 
     def __init__(self, role: Literal["client", "server"], send: Callable[[bytes], None]) -> None:
-        self.transport = _PlainTransport(role, send)
+        self.transport = PlainEndpoint(role, send)
         self.messages: list[bytes] = []
         self.channels = DataChannels(
-            cast("DtlsEndpoint", _PlainEndpoint(self.transport)),
+            cast("DtlsEndpoint", self.transport),
             on_message=lambda _label, data: self.messages.append(data),
             on_open=lambda _label: None,
         )

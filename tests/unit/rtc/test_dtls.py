@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from aiortc import rtcdtlstransport, rtcsctptransport
+from aiortc import rtcdtlstransport
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -112,7 +112,3 @@ def test_the_private_names_that_we_use_exist() -> None:
     assert {"CONNECTED", "CLOSED", "FAILED"} <= set(rtcdtlstransport.State.__members__)
     profile = rtcdtlstransport.SRTP_AEAD_AES_128_GCM
     assert (profile.key_length, profile.salt_length) == (16, 12)
-    sctp = rtcsctptransport.RTCSctpTransport
-    for name in ("_handle_data", "_data_channel_flush"):
-        assert hasattr(sctp, name), name
-    assert isinstance(rtcsctptransport.SCTP_RTO_MIN, float)

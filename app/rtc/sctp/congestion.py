@@ -1,0 +1,70 @@
+"""How much may be on its way (RFC 9260 §7.2), and how long to wait for an answer (§6.3.1).
+
+Where it differs from the letter: growth counts what was acknowledged rather than how often, since
+a receiver that is behind acknowledges a batch at once; the window never falls below four packets
+and begins at ten, as in libwebrtc's dcSCTP; the timer's limits are dcSCTP's or shorter.
+"""
+
+from __future__ import annotations
+
+from app.rtc.sctp.wire import PACKET_BYTES
+
+FIRST_WINDOW_BYTES = 10 * PACKET_BYTES
+LEAST_WINDOW_BYTES = 4 * PACKET_BYTES
+MOST_WINDOW_BYTES = 1 << 20
+# What one acknowledgement may add while the window is found out.
+MOST_GROWTH_BYTES = 8 * PACKET_BYTES
+
+FIRST_RTO_S = 0.5
+# Above the 200 ms for which a peer may keep an acknowledgement back (RFC 9260 §6.2).
+LEAST_RTO_S = 0.3
+MOST_RTO_S = 3.0
+
+
+class Congestion:
+    """Window and timer of one association."""
+
+    def __init__(self) -> None:
+        self.window_bytes = FIRST_WINDOW_BYTES
+        self.threshold_bytes = MOST_WINDOW_BYTES
+        self.rto_s = FIRST_RTO_S
+        self.round_trip_s: float | None = None
+        self._variation_s = 0.0
+        self._partial_bytes = 0
+
+    def handle_acknowledged(self, size_bytes: int, *, was_full: bool) -> None:
+        """Grow by what arrived, if the window was what held us back."""
+        if not was_full:
+            return
+        if self.window_bytes <= self.threshold_bytes:
+            grown = self.window_bytes + min(size_bytes, MOST_GROWTH_BYTES)
+            self.window_bytes = min(grown, MOST_WINDOW_BYTES)
+            return
+        self._partial_bytes += size_bytes
+        if self._partial_bytes >= self.window_bytes:
+            self._partial_bytes -= self.window_bytes
+            self.window_bytes = min(self.window_bytes + PACKET_BYTES, MOST_WINDOW_BYTES)
+
+    def handle_loss(self) -> None:
+        """Halve: packets are missing while others arrive."""
+        self.threshold_bytes = max(self.window_bytes // 2, LEAST_WINDOW_BYTES)
+        self.window_bytes = self.threshold_bytes
+        self._partial_bytes = 0
+
+    def handle_timeout(self) -> None:
+        """Begin anew: nothing arrives. The timer backs off."""
+        self.threshold_bytes = max(self.window_bytes // 2, LEAST_WINDOW_BYTES)
+        self.window_bytes = LEAST_WINDOW_BYTES
+        self._partial_bytes = 0
+        self.rto_s = min(self.rto_s * 2, MOST_RTO_S)
+
+    def handle_round_trip(self, took_s: float) -> None:
+        """Take a measurement of something that was sent once."""
+        if self.round_trip_s is None:
+            self.round_trip_s, self._variation_s = took_s, took_s / 2
+        else:
+            deviation_s = abs(self.round_trip_s - took_s)
+            self._variation_s += (deviation_s - self._variation_s) / 4
+            self.round_trip_s += (took_s - self.round_trip_s) / 8
+        rto_s = self.round_trip_s + 4 * self._variation_s
+        self.rto_s = min(max(rto_s, LEAST_RTO_S), MOST_RTO_S)
