@@ -92,11 +92,7 @@ class DataChannels:
 
     def channel_ids(self) -> dict[str, int]:
         """Return the stream ids of the open channels, by label."""
-        return {
-            label: channel.id
-            for label, channel in self._channels.items()
-            if channel.readyState == "open" and channel.id is not None
-        }
+        return self._channels.stream_ids()
 
     def buffered_amount(self, label: str) -> int:
         """Return the bytes of this channel that have not left yet."""

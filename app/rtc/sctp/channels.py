@@ -115,12 +115,14 @@ class Channels:
         self._unopened: list[Channel] = []
         self._closing: set[int] = set()
 
-    def __getitem__(self, label: str) -> Channel:
-        return self._by_label[label]
-
     def get(self, label: str) -> Channel | None:
         """Return the channel with this label."""
         return self._by_label.get(label)
+
+    def stream_ids(self) -> dict[str, int]:
+        """Return the streams of the open channels, by label."""
+        channels = self._by_label.items()
+        return {label: c.stream_id for label, c in channels if c.state is ChannelState.OPEN}
 
     def create(self, label: str, *, ordered: bool = True, max_resends: int | None = None) -> None:
         """Open a channel, now or as soon as there is an association."""

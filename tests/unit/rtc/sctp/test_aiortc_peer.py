@@ -109,6 +109,7 @@ async def test_a_channel_of_theirs_opens_is_used_and_is_closed_by_them() -> None
     )
     meeting.adopt(channel)
     await meeting.until(lambda: meeting.ours.channels.is_open("theirs"))
+    await meeting.until(lambda: channel.readyState == "open")
     channel.send(b"hello")
     meeting.ours.channels.send("theirs", b"answer")
     await meeting.until(lambda: meeting.messages and meeting.ours.messages)
@@ -143,6 +144,7 @@ async def test_what_may_not_be_repeated_is_given_up_on_both_sides() -> None:
     await meeting.open()
     await meeting.until(lambda: len(meeting.channels) == 2)
     await meeting.until(lambda: meeting.ours.channels.is_open("_reliable"))
+    await meeting.until(lambda: all(c.readyState == "open" for c in meeting.channels.values()))
     meeting.wire._loss = 0.2
     for number in range(200):
         meeting.ours.channels.send("_lossy", bytes([number]) * 300)
