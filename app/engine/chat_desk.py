@@ -11,7 +11,7 @@ import asyncio
 import mimetypes
 import time
 import uuid
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -64,12 +64,17 @@ from app.engine.typing_notices import TYPING_TOPIC, TypingBoard, TypingSender, p
 from app.protocol.data_packet import PacketTooLargeError
 from app.protocol.errors import ProtocolError
 from app.protocol.streams.splitter import HeaderTooLargeError
+from app.runtime.budget import Budget
 from app.runtime.errors import Reason, WorldError
 from app.runtime.tasks import TaskOwner, spawn
 
 log = structlog.get_logger(__name__)
 
 GROWTH_S = 0.1
+_LINES_RATE = 10.0
+_LINES_BURST = 100.0
+_BUDGETS_KEPT = 1_024
+_GROWING_EACH = 4
 _NOTES_KEPT = 1_024
 _AWAITED_KEPT = 256
 _KEEPERS_ASKED = 4
@@ -111,6 +116,8 @@ class ChatDesk:
         self._awaited: OrderedDict[tuple[str, str], str] = OrderedDict()
         self._files: dict[str, tuple[Path, ...]] = {}
         self._lost_at_ms = 0
+        self._floods = FloodGuard()
+        self._growing: Counter[str] = Counter()
 
     # -- life -------------------------------------------------------------------------------
 
@@ -141,6 +148,7 @@ class ChatDesk:
     def handle_left(self, identity: str) -> None:
         """Somebody left."""
         self._keeper.forget(identity)
+        self._floods.forget(identity)
         self._show_typing(self._board.handle_gone(identity))
 
     async def aclose(self) -> None:
@@ -373,6 +381,24 @@ class ChatDesk:
         if note.operation is Operation.DELETE or note.operation is Operation.REACTION:
             attachments = []
         grows = note.operation is Operation.CREATE and not known
+        grows = grows and self._growing[identity] < _GROWING_EACH
+        self._growing[identity] += 1
+        try:
+            await self._follow_line(reader, identity, note, attachments, grows=grows)
+        finally:
+            self._growing[identity] -= 1
+            self._growing += Counter()  # forgets who has none
+
+    async def _follow_line(
+        self,
+        reader: rtc.TextStreamReader,
+        identity: str,
+        note: HeaderNote,
+        attachments: list[ChatAttachment],
+        *,
+        grows: bool,
+    ) -> None:
+        info = reader.info
         growth = _Growth(
             lambda text: (
                 self._take_line(
@@ -430,6 +456,8 @@ class ChatDesk:
     ) -> None:
         if identity == self._book.me:
             return  # Our own words come from us alone.
+        if not growing and not self._floods.allows(identity, time.monotonic()):
+            return
         self._show_typing(self._board.handle_gone(identity))
         self._tell(
             self._book.handle_line(
@@ -462,6 +490,8 @@ class ChatDesk:
             log.info("chat packet dropped", reason=error.reason)
 
     def _take_deed(self, deed: Deed, by: str) -> None:
+        if not self._floods.allows(by, time.monotonic()):
+            return
         if deed.glyph:
             self._tell(
                 self._book.handle_reaction(
@@ -678,6 +708,36 @@ class ChatDesk:
             return to
         people = tuple(i for i in (to or everybody) if i not in agents)
         return people or None
+
+
+class FloodGuard:
+    """Lets through as many lines of one person as somebody could want to read, and drops the rest.
+
+    Every line costs the window a layout; thousands a second would freeze it.
+    """
+
+    def __init__(self) -> None:
+        self._budgets: OrderedDict[str, Budget] = OrderedDict()
+        self.dropped = 0
+
+    def allows(self, identity: str, now_s: float) -> bool:
+        """Whether one more line of this person is shown."""
+        budget = self._budgets.get(identity)
+        if budget is None:
+            budget = self._budgets[identity] = Budget(rate=_LINES_RATE, burst=_LINES_BURST)
+            while len(self._budgets) > _BUDGETS_KEPT:
+                self._budgets.popitem(last=False)
+        if budget.allow(now_s):
+            return True
+        self.dropped += 1
+        if self.dropped % 1_000 == 1:
+            log.info("chat lines dropped", count=self.dropped)
+        return False
+
+    def forget(self, identity: str) -> None:
+        """Somebody left; coming back in a small meeting brings no new budget."""
+        if len(self._budgets) > _BUDGETS_KEPT // 2:
+            self._budgets.pop(identity, None)
 
 
 class _Growth:

@@ -27,6 +27,7 @@ from app.engine import door
 from app.engine.client import GeneratedMedia
 from app.engine.events import (
     ChatReceived,
+    ChatState,
     Event,
     MeetingEnded,
     Reconnected,
@@ -43,6 +44,7 @@ from app.roles.join import colour, tone_hz
 from app.runtime.paths import Paths
 from app.runtime.settings import SettingsStore
 from app.ui.application import Desktop, DesktopOptions, make_application
+from app.ui.chat.composer import Draft
 from app.ui.home.destination import Destination, HostPlan
 from app.ui.meeting_window import MeetingPage
 from app.ui.theme import ThemeChoice
@@ -208,7 +210,7 @@ class Story:
         field = self._page.chat
         for person in self._people:
             person.tell(chat=LINES[(person.number - 1) % len(LINES)])
-        field.sendRequested.emit(MY_LINE)
+        field.sendRequested.emit(Draft(MY_LINE))
         async with self._step("every line of the chat"):
             await self._until(lambda: len(self._flows.lines) >= len(self._people) + 1)
         async with self._step("the window's line at everybody"):
@@ -286,7 +288,7 @@ class Story:
     def _on_event(self, event: Event) -> None:
         self._changed.set()
         match event:
-            case ChatReceived(identity=identity, text=text):
+            case ChatReceived(identity=identity, text=text, growing=False, state=ChatState.SENT):
                 self._flows.lines[identity, text] += 1
             case TransferChanged(transfer=transfer):
                 if not transfer.outgoing and transfer.state is TransferState.DONE:
