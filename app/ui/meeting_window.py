@@ -30,6 +30,7 @@ from PySide6.QtWidgets import (
 )
 
 from app.engine.events import (
+    CaptionsChanged,
     ChatFailed,
     ChatHistoryReceived,
     ChatReceived,
@@ -62,6 +63,7 @@ from app.ui.files.row import Wish
 from app.ui.people.model import Roster
 from app.ui.people.panel import PeoplePanel
 from app.ui.stage.banner import ReconnectBanner
+from app.ui.stage.captions import Captions
 from app.ui.stage.control_bar import ControlBar, popup_above
 from app.ui.stage.device_menu import PICTURE, SOUND, DeviceMenus
 from app.ui.stage.keyboard import PushToTalk, focus_next_region
@@ -145,6 +147,7 @@ class MeetingPage(QWidget):
         self.device_menus = DeviceMenus(self)
         self.push_to_talk = PushToTalk(self)
         column.addWidget(self.control_bar)
+        self.captions = Captions(self.stage, self.control_bar.captions, self.roster)
         self.banner = ReconnectBanner(self.stage)
         self.drop = FileDrop(self, self.stage, self._bridge, lambda: not self._is_reconnecting)
         self.toasts = ToastArea(self.stage)
@@ -206,6 +209,7 @@ class MeetingPage(QWidget):
         keys: dict[str, Callable[[], None]] = {
             "Ctrl+D": self.toggle_microphone,
             "Ctrl+E": self.toggle_camera,
+            "Ctrl+T": self.captions.toggle,
             "Ctrl+1": lambda: self.toggle_panel("chat"),
             "Ctrl+2": lambda: self.toggle_panel("people"),
             "Ctrl+3": lambda: self.toggle_panel("files"),
@@ -249,8 +253,12 @@ class MeetingPage(QWidget):
             case TransferChanged(transfer=transfer):
                 self.files.handle_transfer(transfer)
                 self._transfer_news.handle_transfer(transfer)
+            case CaptionsChanged(captions=captions):
+                self.captions.handle(captions)
             case LevelChanged(level=level):
-                self.control_bar.mic.level.set_level(level if self._mic_on else 0.0)
+                heard = level if self._mic_on else 0.0
+                self.control_bar.mic.level.set_level(heard)
+                self.stage.set_my_level(heard)
             case DevicesChanged():
                 self.device_menus.handle(event)
             case DeviceFailed(kind=kind, device_name=name, replacement=other) if other:
@@ -277,6 +285,7 @@ class MeetingPage(QWidget):
     def _show_people(self) -> None:
         self.stage.refresh_people()
         self.people.refresh()
+        self.top_bar.agent.setVisible(any(p.is_agent for p in self.roster.people))
         count = str(len(self.roster))
         self.control_bar.people.set_number(count)
         self.panel.tabs["people"].set_number(count)
@@ -494,6 +503,14 @@ class MeetingPage(QWidget):
 
     def _open_more_menu(self, at: QPoint) -> None:
         menu = Menu(self)
+        if self.width() < DOCKED_FROM_PX:
+            menu.add_item(
+                "Hide captions" if self.captions.is_on else "Show captions",
+                self.captions.toggle,
+                icon="closed-captioning",
+                name="actionCaptions",
+                shortcut="Ctrl+T",
+            )
         if self.width() < TIGHT_BELOW_PX:
             menu.add_item(
                 "Files",

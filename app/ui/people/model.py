@@ -88,6 +88,16 @@ def shown_name(person: Person) -> str:
     return f"{name} (you)" if person.is_me else name
 
 
+# What an agent says of itself, in words; "idle" waits for somebody to talk to it.
+AGENT_WORDS = {
+    "initializing": "Starting",
+    "idle": "Idle",
+    "listening": "Listening",
+    "thinking": "Thinking",
+    "speaking": "Speaking",
+}
+
+
 def role_label(person: Person) -> str:
     """The word on the chip beside a name, or nothing."""
     if person.is_agent:
@@ -111,9 +121,11 @@ def spoken_description(person: Person, *, speaking: bool = False) -> str:
     parts = [shown_name(person)]
     if label := role_label(person):
         parts.append(label.lower())
+    if word := AGENT_WORDS.get(person.agent_state):
+        parts.append(word.lower())
     if not person.mic_on:
         parts.append("muted")
-    elif speaking:
+    elif speaking and not person.agent_state:
         parts.append("speaking")
     if not person.camera_on:
         parts.append("camera off")

@@ -314,6 +314,8 @@ class ControlBar(QFrame):
         self.more.clicked.connect(
             lambda: self.moreRequested.emit(self.more.mapToGlobal(QPoint(0, -8)))
         )
+        self.captions = ControlButton("closed-captioning", "Captions")
+        self.captions.setObjectName("controlCaptions")
         self.chat = PanelButton("chat-circle-text", "Chat", "controlChat", "Ctrl+1")
         self.people = PanelButton("users", "People", "controlPeople", "Ctrl+2")
         self.files = PanelButton("folder-open", "Files", "controlFiles", "Ctrl+3")
@@ -340,6 +342,7 @@ class ControlBar(QFrame):
         row.addSpacing(8)
         row.addWidget(self._line)
         row.addSpacing(4)
+        row.addWidget(self.captions)
         row.addWidget(self.more)
         row.addStretch(1)
         for button in self.panel_buttons().values():
@@ -362,6 +365,7 @@ class ControlBar(QFrame):
         self._row.setContentsMargins(side, 1, side, 0)
         self.mic.set_compact(compact)
         self.camera.set_compact(compact)
+        self.captions.setVisible(not compact)
         self.more.set_compact(compact)
         for button in self.panel_buttons().values():
             button.set_compact(compact)

@@ -78,6 +78,7 @@ class Stage(QWidget):
         self._spacing = ROOMY
         self._columns, self._columns_for = 0, 0
         self._page, self._pages = 0, 1
+        self._reserved_px = 0
         self._frozen = False
         self._closed = False
         self._shown: tuple[str, ...] = ()
@@ -146,6 +147,10 @@ class Stage(QWidget):
         """Take the list of everybody who speaks now."""
         now_s = self._now_s()
         identities = [identity for identity, _ in speakers]
+        levels = dict(speakers)
+        for identity, tile in self._tiles.items():
+            if tile.face is not None:
+                tile.face.set_level("speaking", levels.get(identity, 0.0))
         self._rings.handle_speakers(identities, now_s)
         self._slots.handle_speakers(identities, now_s)
         self._show_speaking()
@@ -204,6 +209,23 @@ class Stage(QWidget):
         if spacing is not self._spacing:
             self._spacing = spacing
             self._relayout()
+
+    @property
+    def room_px(self) -> int:
+        """How much of the height is for tiles."""
+        return self.height() - self._reserved_px
+
+    def set_reserved(self, height_px: int) -> None:
+        """Leave so much free at the lower edge: tiles move up."""
+        if height_px != self._reserved_px:
+            self._reserved_px = height_px
+            self._relayout(animate=True)
+
+    def set_my_level(self, level: float) -> None:
+        """How loud you speak: an agent that listens shows it."""
+        for tile in self._tiles.values():
+            if tile.face is not None:
+                tile.face.set_level("listening", level)
 
     def set_frozen(self, frozen: bool) -> None:
         """The connection is gone: keep the last pictures, without colour."""
@@ -273,21 +295,21 @@ class Stage(QWidget):
         return [*self._tiles.values(), *floating]
 
     def _capacity(self) -> int:
-        capacity = page_capacity(self.width(), self.height(), self._spacing)
+        capacity = page_capacity(self.width(), self.room_px, self._spacing)
         if len(self._slots.order) > capacity:
-            capacity = page_capacity(self.width(), self.height() - DOTS_PX, self._spacing)
+            capacity = page_capacity(self.width(), self.room_px - DOTS_PX, self._spacing)
         return capacity
 
     def _relayout(self, *, animate: bool = False) -> None:
         order = self._slots.order
-        if not order or self.width() < 40 or self.height() < 40:
+        if not order or self.width() < 40 or self.room_px < 40:
             return
         me = self._roster.me
         duo = len(order) == 2 and me is not None and not self._leavers
         alone = len(order) == 1 and me is not None
         if duo and me is not None:
             shown = tuple(identity for identity in order if identity != me.identity)
-            boxes = [fill(self.width(), self.height(), self._spacing)]
+            boxes = [fill(self.width(), self.room_px, self._spacing)]
             self._page, self._pages = 0, 1
         elif alone:
             shown, boxes = order, [self._box_alone()]
@@ -299,10 +321,10 @@ class Stage(QWidget):
         self._place_extras(boxes[0] if alone else None)
 
     def _box_alone(self) -> Box:
-        height = self.height() - ALONE_HEIGHT_PX - 2 * self._spacing.padding_px
+        height = self.room_px - ALONE_HEIGHT_PX - 2 * self._spacing.padding_px
         boxes, _ = arrange(1, self.width(), max(80, height), self._spacing)
         block = boxes[0].height + self._spacing.padding_px + ALONE_HEIGHT_PX
-        return boxes[0]._replace(y=max(self._spacing.padding_px, (self.height() - block) // 2))
+        return boxes[0]._replace(y=max(self._spacing.padding_px, (self.room_px - block) // 2))
 
     def _grid_page(self, order: tuple[str, ...]) -> tuple[tuple[str, ...], list[Box]]:
         capacity = self._capacity()
@@ -310,7 +332,7 @@ class Stage(QWidget):
         self._page = min(self._page, self._pages - 1)
         shown = order[self._page * capacity : (self._page + 1) * capacity]
         keep = self._columns if self._columns_for == len(shown) else 0
-        height = self.height() - (DOTS_PX if self._pages > 1 else 0)
+        height = self.room_px - (DOTS_PX if self._pages > 1 else 0)
         boxes, self._columns = arrange(
             len(shown), self.width(), height, self._spacing, keep_columns=keep
         )
@@ -433,11 +455,11 @@ class Stage(QWidget):
         self._next.setVisible(many and self._page < self._pages - 1)
         self._dots.setVisible(many)
         if many:
-            middle = (self.height() - 32) // 2
+            middle = (self.room_px - 32) // 2
             self._prev.move(6, middle)
             self._next.move(self.width() - 38, middle)
             self._dots.set_pages(self._page, self._pages)
-            self._dots.move((self.width() - self._dots.width()) // 2, self.height() - 16)
+            self._dots.move((self.width() - self._dots.width()) // 2, self.room_px - 16)
 
     # -- slots ------------------------------------------------------------------------------
 

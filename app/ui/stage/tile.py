@@ -7,6 +7,7 @@ Belongs to the Qt thread; frames are taken by the stage's clock, never by the ti
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,7 @@ from PySide6.QtWidgets import QAbstractButton, QWidget
 
 from app.engine.events import Person, Role
 from app.ui.people.model import is_weak, shown_name, spoken_description
+from app.ui.stage.agent_face import AgentFace, paint_state
 from app.ui.stage.overlays import (
     BADGE_PX,
     MARGIN_PX,
@@ -131,6 +133,7 @@ class VideoTile(QAbstractButton):
         self._pending_probe = False
         self._pill: QPixmap | None = None
         self._pill_key: object = None
+        self.face = AgentFace(self, time.monotonic) if person.is_agent else None
         self.setObjectName(f"tile_{person.identity}")
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
@@ -155,6 +158,8 @@ class VideoTile(QAbstractButton):
     def set_person(self, person: Person) -> None:
         """Show another state of the same person."""
         self.person = person
+        if self.face is not None:
+            self.face.set_state(person.agent_state)
         if not person.camera_on:
             self._drop_frame()
         name = shown_name(person)
@@ -318,6 +323,9 @@ class VideoTile(QAbstractButton):
             painter.setClipping(False)
 
     def _paint_without_picture(self, painter: QPainter, box: QRectF) -> None:
+        if self.face is not None:
+            self.face.paint(painter, box)
+            return
         paint_placeholder(painter, box, Radius.TILE, self.person.identity)
         side = avatar_diameter_px(box.width(), box.height())
         disc = QRectF(0, 0, side, side)
@@ -345,6 +353,8 @@ class VideoTile(QAbstractButton):
             bars = render_bars(self.person.quality, theme.tokens, self.devicePixelRatioF())
             if x > inset and self.height() >= 90:
                 painter.drawPixmap(QPoint(round(x), inset + (1 if hovering else 0)), bars)
+        if self.face is not None and self.height() >= 90:
+            paint_state(painter, self.face.state)
         painter.setOpacity(1.0)
         if self._lit:
             stroke_rounded(painter, box, Radius.TILE, color("accent"), RING_PX)
@@ -364,8 +374,9 @@ class VideoTile(QAbstractButton):
         content = PillContent(
             name=shown_name(person),
             suffix="Agent" if person.is_agent else "",
-            muted=not person.mic_on,
-            speaking=person.mic_on and self._speaking and not self._frozen,
+            muted=not person.mic_on and (person.has_mic or not person.is_agent),
+            # An agent's state says it already.
+            speaking=person.mic_on and self._speaking and not self._frozen and not person.is_agent,
             host=person.role is Role.HOST,
             agent=person.is_agent,
         )
@@ -393,10 +404,14 @@ class VideoTile(QAbstractButton):
         super().showEvent(event)
         self._claim_all_pixels()
         self._aim()
+        if self.face is not None:
+            self.face.handle_visibility(True)
 
     def hideEvent(self, event: QHideEvent) -> None:
         """Nobody looks (a minimised window): nothing is to be scaled."""
         super().hideEvent(event)
+        if self.face is not None:
+            self.face.handle_visibility(False)
         if self._slot is not None:
             self._slot.set_target(0, 0)
 

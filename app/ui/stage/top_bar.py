@@ -6,7 +6,7 @@ from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QWidget
 
 from app.ui.theme import TypeStyle
-from app.ui.widgets import Button, ElidedLabel, IconButton, IconLabel, Logo, TextLabel
+from app.ui.widgets import Button, Chip, ElidedLabel, IconButton, IconLabel, Logo, TextLabel
 
 HEIGHT_PX = 48
 
@@ -42,6 +42,11 @@ class TopBar(QFrame):
         self.clock = TextLabel("00:00", TypeStyle.BODY, "text2", tabular=True)
         self.clock.setObjectName("topClock")
         row.addWidget(self.clock)
+        self.agent = Chip("Agent in this call", "sparkle-fill", "agent")
+        self.agent.setObjectName("topAgent")
+        self.agent.setToolTip("An agent takes part: it may hear, see and read what is shared")
+        self.agent.hide()
+        row.addWidget(self.agent)
         row.addStretch(1)
         self.invite = Button("Invite", "user-plus", size="small")
         self.invite.setObjectName("topInvite")
