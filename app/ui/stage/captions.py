@@ -154,7 +154,8 @@ class CaptionsBar(QWidget):
         top = float(_PAD_PX + _SMALL_LINE_PX + 4)
         is_agent = self._is_agent(line.identity)
         painter.setPen(color("agent" if is_agent else "text1"))
-        self._paint_name(painter, line, top, rows[0].height(), font_px(18, 600))
+        bold = font_px(18, 600)
+        self._paint_name(painter, line, top, QFontMetricsF(bold).lineSpacing(), bold)
         shown = rows[-2:]
         offset = (len(rows) - len(shown)) * _LINE_PX
         for row in shown:

@@ -332,6 +332,8 @@ class ControlBar(QFrame):
         self._row = QHBoxLayout(self)
         self._fill_row()
         self.set_compact(False)
+        # Until it has a width: a window that opens small must not be held wide by it.
+        self.captions.hide()
 
     def _fill_row(self) -> None:
         row = self._row

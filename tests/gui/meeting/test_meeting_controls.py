@@ -178,7 +178,6 @@ def test_controls_whose_function_is_missing_are_not_made(meeting: Meeting) -> No
         "controlShare",
         "controlHand",
         "controlReact",
-        "controlCaptions",
         "controlRecord",
         "controlHost",
         "topEncryption",
