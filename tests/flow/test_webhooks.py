@@ -12,11 +12,12 @@ from contextlib import asynccontextmanager
 
 import pytest
 from aiohttp import web
-from livekit.protocol import rtc
+from livekit.protocol import models, rtc
 from structlog.testing import capture_logs
 
 from app.protocol.token import verify_claims
 from app.server.config import ServerConfig
+from app.server.room import moderation
 from app.server.service import SfuService
 from tests.support.raw_signal import RawSignal
 from tests.support.session_room import KEY, SECRET, eventually, token
@@ -116,3 +117,35 @@ async def test_an_address_that_leads_nowhere_is_a_warning(url: str) -> None:
                 lambda: sum(line["event"] == "webhook not delivered" for line in lines) >= 3
             )
     assert not [line for line in lines if line["log_level"] == "error"]
+
+
+async def test_who_moves_leaves_one_room_in_the_reports_and_is_published_in_the_other() -> None:
+    events: dict[str, list[str]] = {}
+
+    async def receive(request: web.Request) -> web.Response:
+        event = json.loads(await request.read())
+        events.setdefault(event["room"]["name"], []).append(event["event"])
+        return web.Response()
+
+    async with (
+        receiving(receive) as url,
+        reporting_to(url) as service,
+        RawSignal(service.url, token("alice")) as alice,
+    ):
+        track = rtc.AddTrackRequest(cid="c1", type=models.TrackType.AUDIO, muted=True)
+        await alice.send(add_track=track)
+        sid = (await alice.receive("track_published")).track_published.track.sid
+        room, side = service.rooms.live["room"], service.rooms.get_or_create("side")
+        mover = room.by_identity("alice")
+        assert mover is not None
+        mover._announce(mover.publisher.publications[sid])
+        moderation.move_participant(mover, room, side)
+        await eventually(lambda: len(events.get("room", ())) == 4)
+        await eventually(lambda: len(events.get("side", ())) == 2)
+    assert events["room"][:4] == [
+        "room_started",
+        "track_published",
+        "track_unpublished",
+        "participant_connection_aborted",
+    ]
+    assert events["side"][:2] == ["room_started", "track_published"]
