@@ -93,6 +93,21 @@ async def test_a_cut_socket_is_resumed_with_every_track_and_every_packet(
     assert [person["sid"] for person in people] == [joined["sid"]]
 
 
+async def test_a_file_under_way_does_not_notice_a_cut_socket(
+    joined: dict[str, Any], relay: TcpRelay, alice: SdkPeer, bob: SdkPeer
+) -> None:
+    await bob.call("listen", topic="files")
+    sending = asyncio.ensure_future(alice.call("send_file", topic="files", size=5_000_000))
+    # Once: the wheel gives a session up whose resume fails, as a second cut would let it.
+    await asyncio.sleep(0.2)
+    relay.cut()
+    digest = await sending
+    items = await bob.call("wait_inbox", count=1, within_s=30)
+    assert [(item["size"], item["sha256"]) for item in items] == [(5_000_000, digest)]
+    await alice.wait_event("reconnected")
+    assert "disconnected" not in await churn(alice)
+
+
 async def test_what_happened_while_the_socket_was_away_is_known_after_the_resume(
     joined: dict[str, Any],
     server: ServerProcess,
