@@ -134,16 +134,16 @@ async def test_a_file_goes_on_after_everything_was_cut_for_seconds(scene: Scene)
 async def test_a_file_goes_on_after_an_ice_restart(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ice_checklist, "CONSENT_TIMEOUT_S", 1.0)
-    monkeypatch.setattr(ice_checklist, "CONSENT_INTERVAL_S", 0.2)
+    monkeypatch.setattr(ice_checklist, "CONSENT_TIMEOUT_S", 3.0)
+    monkeypatch.setattr(ice_checklist, "CONSENT_INTERVAL_S", 0.3)
     content, sending = begin(scene)
     await eventually(lambda: scene.progress > 0.3 * SIZE_BYTES)
     # The old consent lasts 15 s; a restart measures by the new one.
     scene.ada.session._connection._publisher.on_transport_interrupted()  # type: ignore[union-attr]
-    await eventually(lambda: scene.events == ["reconnecting", "reconnected"])
+    await eventually(lambda: scene.events.count("reconnected") == 1)
     scene.path.up.conditions = scene.path.down.conditions = replace(PERFECT, loss=1.0)
-    await eventually(lambda: scene.events.count("reconnecting") == 2)
+    await eventually(lambda: scene.events.count("reconnecting") >= 2)
     scene.path.up.conditions = scene.path.down.conditions = PERFECT
     await check(scene, content, sending)
-    await eventually(lambda: scene.events.count("reconnected") == 2)
+    await eventually(lambda: scene.events.count("reconnected") >= 2)
     assert set(scene.events) == {"reconnecting", "reconnected"}

@@ -142,6 +142,8 @@ async def test_a_track_published_while_the_socket_is_away_is_there_after_the_res
     joined: dict[str, Any], relay: TcpRelay, alice: SdkPeer, bob: SdkPeer
 ) -> None:
     relay.cut()
+    # What the wheel wrote into the socket before it noticed would be lost.
+    await alice.wait_event("reconnecting")
     sid = await alice.call("publish_tone", freq_hz=440.0)
     await bob.wait_media("tone", sid=sid, freq_hz=440.0)
     assert "disconnected" not in await churn(alice)
