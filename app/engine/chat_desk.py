@@ -114,6 +114,7 @@ class ChatDesk:
         self._board_task: asyncio.Task[None] | None = None
         self._notes: OrderedDict[str, HeaderNote] = OrderedDict()
         self._awaited: OrderedDict[tuple[str, str], str] = OrderedDict()
+        self._early: OrderedDict[tuple[str, str], ChatAttachment] = OrderedDict()
         self._files: dict[str, tuple[Path, ...]] = {}
         self._lost_at_ms = 0
         self._floods = FloodGuard()
@@ -364,22 +365,27 @@ class ChatDesk:
         if not is_id(reader.info.stream_id):
             reader.close()
             return
-        spawn(self._read_line(reader, identity, note), name="chat line", owner=self._owner)
+        attachments = []
+        if note.operation in (Operation.CREATE, Operation.UPDATE):
+            attachments = [each for each in reader.info.attachments if is_id(each)]
+        # Now, not in the task: the pictures may follow in this very turn.
+        for each in attachments[:MAX_ATTACHMENTS]:
+            self._await_attachment(identity, each, reader.info.stream_id)
+        spawn(
+            self._read_line(reader, identity, note, attachments[:MAX_ATTACHMENTS]),
+            name="chat line",
+            owner=self._owner,
+        )
 
     async def _read_line(
-        self, reader: rtc.TextStreamReader, identity: str, note: HeaderNote
+        self,
+        reader: rtc.TextStreamReader,
+        identity: str,
+        note: HeaderNote,
+        attachments: list[str],
     ) -> None:
         info = reader.info
-        attachments = [
-            ChatAttachment(each, "", 0, AttachmentState.COMING)
-            for each in info.attachments[:MAX_ATTACHMENTS]
-            if is_id(each)
-        ]
-        for each in attachments:
-            self._await_attachment(identity, each.id, info.stream_id)
         known = self._book.get(identity, info.stream_id) is not None
-        if note.operation is Operation.DELETE or note.operation is Operation.REACTION:
-            attachments = []
         grows = note.operation is Operation.CREATE and not known
         grows = grows and self._growing[identity] < _GROWING_EACH
         self._growing[identity] += 1
@@ -394,7 +400,7 @@ class ChatDesk:
         reader: rtc.TextStreamReader,
         identity: str,
         note: HeaderNote,
-        attachments: list[ChatAttachment],
+        attachments: list[str],
         *,
         grows: bool,
     ) -> None:
@@ -406,7 +412,7 @@ class ChatDesk:
                     identity,
                     note,
                     growing=True,
-                    attachments=attachments,
+                    attachments=self._announced(identity, attachments),
                 )
                 if grows
                 else None
@@ -435,7 +441,8 @@ class ChatDesk:
             case Operation.REACTION:
                 self._take_reaction(identity, note, text)
             case _:
-                self._take_line(line, identity, note, attachments=attachments)
+                known = self._announced(identity, attachments)
+                self._take_line(line, identity, note, attachments=known)
                 self._tell(self._book.handle_end_of_growth(identity, line.id))
 
     def _take_reaction(self, identity: str, note: HeaderNote, text: str) -> None:
@@ -575,7 +582,20 @@ class ChatDesk:
         )
 
     def _tell_attachment(self, identity: str, line_id: str, attachment: ChatAttachment) -> None:
+        if self._book.get(identity, line_id) is None:
+            # It was quicker than its line, which takes it along when it is shown.
+            self._early[identity, attachment.id] = attachment
+            while len(self._early) > _AWAITED_KEPT:
+                self._early.popitem(last=False)
+            return
         self._tell(self._book.handle_attachment(identity, line_id, attachment))
+
+    def _announced(self, identity: str, ids: Iterable[str]) -> list[ChatAttachment]:
+        """What is known of the attachments of a line that is about to be shown."""
+        return [
+            self._early.get((identity, each), ChatAttachment(each, "", 0, AttachmentState.COMING))
+            for each in ids
+        ]
 
     # -- history ----------------------------------------------------------------------------
 
