@@ -55,6 +55,14 @@ class ServerConfig:
     # Whether the first to join makes a room; else CreateRoom does, or a token that may.
     auto_create: bool = True
     enable_remote_unmute: bool = False
+    # Which pair signs webhooks; "" is the first. Kinds of events: all but those left out, or
+    # only those named.
+    webhook_api_key: str = ""
+    webhook_include: tuple[str, ...] = ()
+    webhook_exclude: tuple[str, ...] = ()
+    # Where metrics are served; None for nowhere, 0 for any free port.
+    prometheus_port: int | None = None
+    prometheus_bind: str = "127.0.0.1"
 
     @property
     def signing_pair(self) -> tuple[str, str]:
@@ -76,6 +84,11 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
     "max_participants": int,
     "auto_create": bool,
     "enable_remote_unmute": bool,
+    "webhook_api_key": str,
+    "webhook_include": list,
+    "webhook_exclude": list,
+    "prometheus_port": int,
+    "prometheus_bind": str,
 }
 
 
@@ -96,12 +109,14 @@ def config_from_json(line: str) -> ServerConfig:
             raise ProtocolError(f"configuration key {key!r} has the wrong type")
         chosen[key] = value
     chosen["rooms"] = tuple(_hosted_room(room) for room in chosen.get("rooms", ()))
-    for key in ("bind", "webhooks"):
+    for key in ("bind", "webhooks", "webhook_include", "webhook_exclude"):
         if key in chosen:
             chosen[key] = _strings(key, chosen[key])
     keys = chosen.get("keys") or {}
     if not keys or not all(isinstance(secret, str) and secret for secret in keys.values()):
         raise ProtocolError("the configuration has no key pair")
+    if chosen.get("webhook_api_key", "") not in ("", *keys):
+        raise ProtocolError("webhook_api_key is none of the keys")
     return ServerConfig(**chosen)
 
 

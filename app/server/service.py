@@ -27,6 +27,7 @@ from app.server.agents.socket import AgentSocket
 from app.server.api.application import MAX_REQUEST_LINE_BYTES, build_application
 from app.server.api.doorstep import Doorstep
 from app.server.api.http_log import http_logger
+from app.server.api.webhook_delivery import Delivery
 from app.server.api.webhooks import Webhooks
 from app.server.config import ServerConfig
 from app.server.gate.gates import Gates
@@ -76,6 +77,11 @@ class SfuService:
             node_id=node_id,
             is_stopping=lambda: self.rooms.is_stopping,
         )
+
+    @property
+    def webhooks(self) -> Delivery:
+        """What becomes of reports."""
+        return self._webhooks.delivery
 
     @property
     def port(self) -> int:

@@ -9,6 +9,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -16,6 +17,7 @@ from livekit.protocol import models, rtc
 from structlog.testing import capture_logs
 
 from app.protocol.token import verify_claims
+from app.server.api import webhook_delivery
 from app.server.config import ServerConfig
 from app.server.room import moderation
 from app.server.service import SfuService
@@ -38,8 +40,14 @@ async def receiving(handler: Handler) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def reporting_to(url: str) -> AsyncIterator[SfuService]:
-    config = ServerConfig(keys={KEY: SECRET}, port=0, rtc_port=0, webhooks=(f"{url}/hook",))
+async def reporting_to(url: str, **options: Any) -> AsyncIterator[SfuService]:
+    config = ServerConfig(
+        keys={KEY: SECRET, "second": "another-secret-of-32-characters!"},
+        port=0,
+        rtc_port=0,
+        webhooks=(f"{url}/hook",),
+        **options,
+    )
     service = SfuService(config)
     await service.start()
     try:
@@ -149,3 +157,121 @@ async def test_who_moves_leaves_one_room_in_the_reports_and_is_published_in_the_
         "participant_connection_aborted",
     ]
     assert events["side"][:2] == ["room_started", "track_published"]
+
+
+@pytest.fixture
+def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Retries come after hundredths of the seconds they take."""
+    monkeypatch.setattr(webhook_delivery, "RETRY_WAITS_S", (0.01, 0.02, 0.04, 0.08))
+
+
+async def test_what_failed_is_tried_again_with_the_same_id_and_holds_back_the_rest(
+    hurry: None,
+) -> None:
+    seen: list[tuple[str, str]] = []
+
+    async def stumble(request: web.Request) -> web.Response:
+        event = json.loads(await request.read())
+        seen.append((event["event"], event["id"]))
+        return web.Response(status=503 if len(seen) <= 2 else 200)
+
+    with capture_logs() as lines:
+        async with receiving(stumble) as url, reporting_to(url) as service:
+            await come_and_go(service)
+            await eventually(lambda: len(seen) >= 4)
+            counts = service.webhooks.counts
+            assert (counts.retried, counts.failed, counts.dropped) == (2, 0, 0)
+    names = [name for name, _ in seen[:4]]
+    assert names == ["room_started"] * 3 + ["participant_connection_aborted"]
+    assert len({event_id for _, event_id in seen[:3]}) == 1
+    tried = [line for line in lines if line["event"] == "webhook refused"]
+    assert [(line["why"], line["again_in_s"]) for line in tried] == [(503, 0.01), (503, 0.02)]
+
+
+async def test_a_refusal_is_final_and_the_next_report_comes(hurry: None) -> None:
+    seen: list[str] = []
+
+    async def refuse(request: web.Request) -> web.Response:
+        seen.append(json.loads(await request.read())["event"])
+        return web.Response(status=404)
+
+    with capture_logs():
+        async with receiving(refuse) as url, reporting_to(url) as service:
+            await come_and_go(service)
+            await eventually(lambda: service.webhooks.counts.failed >= 2)
+    assert seen[:2] == ["room_started", "participant_connection_aborted"]
+
+
+async def test_after_the_last_attempt_it_is_lost_and_counted(hurry: None) -> None:
+    tries = 0
+
+    async def fail(_request: web.Request) -> web.Response:
+        nonlocal tries
+        tries += 1
+        return web.Response(status=500)
+
+    with capture_logs():
+        async with receiving(fail) as url, reporting_to(url) as service:
+            await come_and_go(service)
+            await eventually(lambda: service.webhooks.counts.failed >= 1)
+            assert tries >= 5
+
+
+async def test_what_waited_too_long_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(webhook_delivery, "MAX_AGE_S", 0.05)
+    seen: list[str] = []
+
+    async def slow(request: web.Request) -> web.Response:
+        seen.append(json.loads(await request.read())["event"])
+        await asyncio.sleep(0.3)
+        return web.Response()
+
+    with capture_logs() as lines:
+        async with receiving(slow) as url, reporting_to(url) as service:
+            await come_and_go(service)
+            await eventually(lambda: service.webhooks.counts.dropped >= 1)
+    assert seen[0] == "room_started"
+    assert "participant_connection_aborted" not in seen
+    assert {line["reason"] for line in lines if line["event"] == "webhook dropped"} == {
+        "waited too long"
+    }
+
+
+async def test_one_room_never_blocks_another(hurry: None) -> None:
+    told: set[str] = set()
+
+    async def half(request: web.Request) -> web.Response:
+        room = json.loads(await request.read())["room"]["name"]
+        if room == "stuck":
+            await asyncio.sleep(3600)
+        told.add(room)
+        return web.Response()
+
+    with capture_logs():
+        async with receiving(half) as url, reporting_to(url) as service:
+            for room in ("stuck", "free"):
+                async with RawSignal(service.url, token("alice", room=room)) as client:
+                    await client.send(leave=rtc.LeaveRequest())
+            await eventually(lambda: "free" in told)
+    assert told == {"free"}
+
+
+async def test_only_wanted_events_are_sent_and_the_chosen_key_signs() -> None:
+    seen: list[tuple[str, str]] = []
+
+    async def receive(request: web.Request) -> web.Response:
+        claims = verify_claims(
+            request.headers["Authorization"],
+            {"second": "another-secret-of-32-characters!"},
+            now_s=time.time(),
+        )
+        seen.append((json.loads(await request.read())["event"], claims["iss"]))
+        return web.Response()
+
+    options = {"webhook_api_key": "second", "webhook_exclude": ("room_started",)}
+    async with receiving(receive) as url, reporting_to(url, **options) as service:
+        await come_and_go(service)
+        await eventually(lambda: len(seen) >= 1)
+        service.rooms.close_room("room", 5)
+        await eventually(lambda: len(seen) >= 2)
+    assert seen == [("participant_connection_aborted", "second"), ("room_finished", "second")]
