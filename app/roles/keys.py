@@ -32,16 +32,28 @@ def parse_key_pairs(text: str) -> dict[str, str]:
 
 
 def find_keys(
-    *, api_key: str, api_secret: str, dev: bool, environment: Mapping[str, str]
+    *,
+    api_key: str,
+    api_secret: str,
+    dev: bool,
+    environment: Mapping[str, str],
+    pairs: Mapping[str, str] | None = None,
+    fallback: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
-    """Return key pairs, the one to sign with first; `NoKeyError` when there is none."""
+    """Return key pairs, the one to sign with first; `NoKeyError` when there is none.
+
+    `pairs` (a flag's) stand in for `LIVEKIT_KEYS`; `fallback` (a file's) come in where neither
+    flags nor the environment name any.
+    """
     key = api_key or environment.get("LIVEKIT_API_KEY", "")
     secret = (
         api_secret
         or environment.get("LANAI_API_SECRET", "")
         or environment.get("LIVEKIT_API_SECRET", "")
     )
-    pairs = parse_key_pairs(environment.get("LIVEKIT_KEYS", ""))
+    pairs = dict(pairs or {}) or parse_key_pairs(environment.get("LIVEKIT_KEYS", ""))
+    if not pairs and not secret:
+        pairs = dict(fallback or {})
     if key and not secret:
         secret = pairs.get(key, "")
     if secret and not key:
@@ -54,6 +66,7 @@ def find_keys(
         found = {DEV_KEY: DEV_SECRET}
     if not found:
         raise NoKeyError(
-            "no API key: give --api-key and --api-secret, set LIVEKIT_KEYS, or use --dev"
+            "no API key: give --api-key and --api-secret, or --config with a file that has keys, "
+            "set LIVEKIT_KEYS, or use --dev"
         )
     return found

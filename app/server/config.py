@@ -63,6 +63,9 @@ class ServerConfig:
     # Where metrics are served; None for nowhere, 0 for any free port.
     prometheus_port: int | None = None
     prometheus_bind: str = "127.0.0.1"
+    # With a user name, metrics want HTTP's basic authentication.
+    prometheus_username: str = ""
+    prometheus_password: str = field(default="", repr=False)
 
     @property
     def signing_pair(self) -> tuple[str, str]:
@@ -89,6 +92,8 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
     "webhook_exclude": list,
     "prometheus_port": int,
     "prometheus_bind": str,
+    "prometheus_username": str,
+    "prometheus_password": str,
 }
 
 
@@ -100,6 +105,11 @@ def config_from_json(line: str) -> ServerConfig:
         raise ProtocolError("the configuration is not JSON") from error
     if not isinstance(values, dict):
         raise ProtocolError("the configuration is not a JSON object")
+    return config_from_values(values)
+
+
+def config_from_values(values: Mapping[str, Any]) -> ServerConfig:
+    """Check values by field name and make a configuration of them."""
     known = {item.name for item in fields(ServerConfig)}
     chosen: dict[str, Any] = {}
     for key, value in values.items():
