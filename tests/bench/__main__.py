@@ -25,6 +25,7 @@ BENCHMARKS: dict[str, list[str]] = {
     "start": ["tests/bench/start_times.py"],
     "window": ["-m", "tests.bench.ui.window_nine"],
     "paint": ["-m", "tests.bench.ui.paint_nine"],
+    "files": ["-m", "tests.bench.data.files"],
     "media": ["-m", "tests.bench.media.costs"],
     "data tracks": ["-m", "tests.bench.data.tracks"],
     "management": ["-m", "tests.bench.server.management"],
