@@ -49,8 +49,11 @@ class App:
         self._loop = asyncio.get_running_loop()
         self._news = asyncio.Event()
         self._events: list[Event] = []
-        self._engine.on_events = lambda: self._loop.call_soon_threadsafe(self._take)
+        self._engine.on_events = self._on_events
         self._peak_mb = 0.0
+
+    def _on_events(self) -> None:
+        self._loop.call_soon_threadsafe(self._take)
 
     def _take(self) -> None:
         self._events += self._engine.take_events()
