@@ -163,7 +163,9 @@ async def entrypoint(context: JobContext) -> None:
         agent=Agent(instructions="repeat"),
         room=context.room,
         room_options=room_io.RoomOptions(
-            audio_input=room_io.AudioInputOptions(pre_connect_audio=True),
+            audio_input=room_io.AudioInputOptions(
+                pre_connect_audio=True, pre_connect_audio_timeout=20.0
+            ),
             text_output=room_io.TextOutputOptions(sync_transcription=False),
         ),
         record=False,
