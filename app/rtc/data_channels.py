@@ -28,6 +28,8 @@ LOCAL_MAX_MESSAGE_BYTES = 65_535
 MAX_SEND_BYTES = 64_000
 # What one turn of the loop may send before others have theirs.
 PACKETS_PER_TURN = 64
+# Of what was held back: the same.
+MESSAGES_PER_TURN = 64
 
 
 class DataChannels:
@@ -65,6 +67,7 @@ class DataChannels:
         self._timer: asyncio.TimerHandle | None = None
         self._waiters: list[tuple[str, int, Callable[[], None]]] = []
         self._inbox: deque[tuple[str, bytes]] = deque()
+        self._delivering: asyncio.Handle | None = None
         self._is_holding = False
         self._is_closed = False
 
@@ -137,14 +140,23 @@ class DataChannels:
         self._is_holding = True
 
     def release(self) -> None:
-        """Hand over what was held back, unless `hold` comes again meanwhile."""
+        """Hand over what was held back, from the next turn of the loop on."""
         self._is_holding = False
+        if self._inbox and self._delivering is None and self._loop is not None:
+            self._delivering = self._loop.call_soon(self._deliver)
+
+    def _deliver(self) -> None:
+        self._delivering = None
         inbox, inbound = self._inbox, self._association.inbound
-        while inbox and not self._is_holding and not self._is_closed:
+        for _ in range(MESSAGES_PER_TURN):
+            if self._is_holding or not inbox or self._is_closed:
+                break
             label, data = inbox.popleft()
             if inbound is not None:
                 inbound.inbox_bytes -= len(data) + KEEPING_BYTES
             self._on_message(label, data)
+        if inbox and not (self._is_holding or self._is_closed):
+            self.release()
         self._association.note_consumed()
         self._schedule_flush()
 
@@ -163,7 +175,7 @@ class DataChannels:
             self._send_packets()
         self._is_closed = True
         self._inbox.clear()
-        for handle in (self._flushing, self._timer):
+        for handle in (self._flushing, self._timer, self._delivering):
             if handle is not None:
                 handle.cancel()
         self._channels.end()

@@ -8,7 +8,7 @@ many packets at once, through `send_segments`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import structlog
@@ -302,6 +302,18 @@ class ServerTransport:
     def data_buffered(self, label: str) -> int:
         """Return the bytes that wait on a data channel."""
         return self._channels.buffered_amount(label)
+
+    def when_data_below(self, label: str, below: int, callback: Callable[[], None]) -> None:
+        """Call back once as soon as no more than that waits, or the channel is shut."""
+        self._channels.when_below(label, below, callback)
+
+    def hold_data(self) -> None:
+        """Keep the peer's reliable messages back: they close the window that it sees."""
+        self._channels.hold()
+
+    def release_data(self) -> None:
+        """Hand over what was held back, and listen again."""
+        self._channels.release()
 
     # --- the end
 

@@ -22,6 +22,9 @@ ROOT = Path(__file__).resolve().parents[2]
 BENCHMARKS: dict[str, list[str]] = {
     "forwarding": ["-m", "tests.bench.forwarding"],
     "engine": ["-m", "tests.bench.engine_timings"],
+    "data_throughput": ["-m", "tests.bench.data.throughput"],
+    "data_echo": ["-m", "tests.bench.data.echo"],
+    "data_flood": ["-m", "tests.bench.data.flood"],
     "start": ["tests/bench/start_times.py"],
     "window": ["-m", "tests.bench.ui.window_nine"],
     "paint": ["-m", "tests.bench.ui.paint_nine"],

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from livekit.protocol import models
 
 from app.protocol.token import Claims
+from app.server.room.data_flow import DataFlow
 from app.server.room.data_router import DataSender
 from app.server.room.permissions import SubscriptionRules
 from app.server.room.publisher import Publisher
@@ -41,6 +42,11 @@ class Guest:
     def identity(self) -> str:
         """The identity of its stay at home."""
         return self.participant.identity
+
+    @property
+    def data_flow(self) -> DataFlow:
+        """What its data costs, wherever it is shown."""
+        return self.participant.data_flow
 
     @property
     def claims(self) -> Claims:

@@ -19,6 +19,7 @@ from app.protocol import compat
 from app.protocol.signal_server import leave_response
 from app.protocol.token import Claims
 from app.rtc.server_transport import PEER_CLOSED, ServerTransport, TransportObserver
+from app.server.room.data_flow import DataFlow
 from app.server.room.data_router import RELIABLE, DataSender
 from app.server.room.early_data import EarlyData
 from app.server.room.first_info import first_info, is_dependent
@@ -54,8 +55,6 @@ _OWN_REASONS = (
 )
 # Lines in the log that one session can cause; what follows is counted.
 MAX_FAULT_LINES = 5
-# Reliable data for one reader who does not read; beyond it the server's memory is worth more.
-MAX_BUFFERED_BYTES = 256 * 1024 * 1024
 
 Reasons = models.DisconnectReason
 States = models.ParticipantInfo
@@ -97,6 +96,9 @@ class Participant(TransportObserver):
         self._early = EarlyData()
         self._has_said_goodbye = False
         self.transport = open_transport(self)
+        self.data_flow = DataFlow(
+            self.sid, self.transport, lambda: self.send_back(Reasons.CONNECTION_TIMEOUT)
+        )
         self._media = ParticipantMedia(self.transport, room_media, self.sid)
         self.publisher = Publisher(
             self.sid,
@@ -183,16 +185,15 @@ class Participant(TransportObserver):
         """Hand out a token with the claims of now."""
         self._events.claims_changed(self)
 
-    def send_data(self, label: str, data: bytes) -> None:
+    def send_data(self, label: str, data: bytes, sender: DataFlow | None = None) -> None:
         """Deliver a data packet, reliable ones even before the channel is open.
 
         What waits goes first: nothing overtakes it, even if the channel opens meanwhile.
         """
         is_early = label == RELIABLE and not self._early.is_open
         if not is_early and self.transport.send_data(label, data):
-            if label == RELIABLE and self.transport.data_buffered(label) > MAX_BUFFERED_BYTES:
-                log.warning("participant does not read its data", participant=self.sid)
-                self.send_back(Reasons.CONNECTION_TIMEOUT)
+            if label == RELIABLE:
+                self.data_flow.note_sent(sender)
             return
         if label == RELIABLE and not self._early.keep(data):
             log.debug("reliable packet dropped", participant=self.sid)
@@ -217,6 +218,7 @@ class Participant(TransportObserver):
         self._deadline.cancel()
         if self._grace is not None:
             self._grace.cancel()
+        self.data_flow.close()
         self.subscriber.close()
         self.publisher.close()
         self._media.close()
@@ -563,10 +565,11 @@ class Participant(TransportObserver):
             return
         for data in self._early.open():
             self.transport.send_data(label, data)
+        self.data_flow.note_sent(None)
 
     def on_data(self, label: str, data: bytes) -> None:
         """Pass a message up to be routed."""
-        if not self.is_closed:
+        if not self.is_closed and self.data_flow.admits(label):
             self._events.data_received(self, label, data)
 
     def _on_join_timeout(self) -> None:

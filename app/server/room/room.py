@@ -579,15 +579,19 @@ class Room:
         """Route a packet to the people here; `ProtocolError` when it is none."""
         routed = self._router.route(sender, label, data, self._sids())
         if routed is not None:
-            self._deliver(routed)
+            self._deliver(routed, sender.sid)
 
     def _sids(self) -> Mapping[str, str]:
         return {p.identity: p.sid for p in self.participants.values()}
 
-    def _deliver(self, routed: RoutedPacket) -> None:
+    def _deliver(self, routed: RoutedPacket, sender_sid: str = "") -> None:
+        sender = self._person(sender_sid)
+        flow = sender.data_flow if sender is not None else None
+        if flow is not None:
+            flow.note_receivers(routed.label, len(routed.to))
         receivers = [self.participants[sid] for sid in routed.to]
         for receiver in receivers:
-            receiver.send_data(routed.label, routed.data)
+            receiver.send_data(routed.label, routed.data, flow)
 
     def _publications(self) -> Mapping[str, tuple[Participant | Guest, Publication]]:
         return {

@@ -94,6 +94,26 @@ async def test_large_messages_arrive_whole_and_in_order_over_a_lossy_wire() -> N
     await close_pair(pair, server, client)
 
 
+async def test_what_is_held_back_stops_its_sender_and_comes_in_order() -> None:
+    pair = DtlsPair()
+    server, client = await open_pair(pair)
+    server.channels.hold()
+    sent = [number.to_bytes(4, "big") * 4_000 for number in range(300)]
+    for message in sent:
+        client.channels.send("_reliable", message)
+    client.channels.send("_lossy", b"passes")
+    await server.until(lambda: server.messages == [("_lossy", b"passes")])
+    await asyncio.sleep(0.5)
+    assert client.channels.buffered_amount("_reliable") > 2_000_000
+
+    server.channels.release()
+
+    await server.until(lambda: len(server.messages) == 1 + len(sent))
+    assert [data for _, data in server.messages[1:]] == sent
+    assert client.channels.buffered_amount("_reliable") == 0
+    await close_pair(pair, server, client)
+
+
 async def test_too_large_and_not_open_are_refused() -> None:
     pair = DtlsPair()
     server, client = await open_pair(pair)

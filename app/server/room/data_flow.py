@@ -1,0 +1,194 @@
+"""What one participant's data may cost the others: a budget for what it sends, and patience with
+what it does not read.
+
+Reliable data is never dropped: who is over budget, or writes to somebody who has too much unread,
+is not listened to for a while. Its messages then wait in its own transport and close its SCTP
+window, so it is the sender who waits. A reader who hardly reads is cut off in the end, so that
+nobody waits for it for ever. Lossy messages over budget are dropped and counted.
+
+A message costs more the more people it goes to. Belongs to the server's loop. Hot path: `admits`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol
+
+import structlog
+
+from app.server.room.data_router import DATA_TRACK, LOSSY, RELIABLE
+
+log = structlog.get_logger(__name__)
+
+# Messages a second, and at once: more than any application of people needs.
+RATE = {RELIABLE: 2_000.0, LOSSY: 2_000.0, DATA_TRACK: 6_000.0}
+BURST = {RELIABLE: 500.0, LOSSY: 1_000.0, DATA_TRACK: 2_000.0}
+# What a message costs more for each receiver beyond the first.
+RECEIVER_COST = 1 / 8
+
+# Unread reliable data of one reader: above, its senders wait, until it is below again.
+HIGH_BYTES = 2 << 20
+LOW_BYTES = 1 << 20
+# Several senders, the server's own packets and what waited for a joiner: still not without end.
+MOST_BYTES = 32 << 20
+# A reader whom others wait for has to read this much in that time: 210 kbit/s.
+PATIENCE_S = 20.0
+LEAST_READ_BYTES = 512 << 10
+
+
+class DataTransport(Protocol):
+    """The participant's data channels."""
+
+    def data_buffered(self, label: str) -> int:
+        """Bytes that wait on a channel."""
+
+    def when_data_below(self, label: str, below: int, callback: Callable[[], None]) -> None:
+        """Call back once as soon as no more than that waits, or the channel is shut."""
+
+    def hold_data(self) -> None:
+        """Keep reliable messages of the peer back."""
+
+    def release_data(self) -> None:
+        """Hand them over again."""
+
+
+class Bucket:
+    """So much a second, and so much at once; may be overdrawn."""
+
+    __slots__ = ("_burst", "_rate", "_since_s", "left")
+
+    def __init__(self, rate: float, burst: float, now_s: float) -> None:
+        self.left = burst
+        self._rate, self._burst, self._since_s = rate, burst, now_s
+
+    def take(self, cost: float, now_s: float) -> float:
+        """Take, and return what is left then."""
+        left = self.left + (now_s - self._since_s) * self._rate
+        self._since_s = now_s
+        self.left = min(left, self._burst) - cost
+        return self.left
+
+    def wait_s(self) -> float:
+        """Return how long it takes until a quarter of the burst is there again."""
+        return max(0.0, (self._burst / 4 - self.left) / self._rate)
+
+
+class DataFlow:
+    """One participant as a sender and as a reader."""
+
+    def __init__(self, sid: str, transport: DataTransport, cut_off: Callable[[], None]) -> None:
+        self.sid = sid
+        self.is_congested = False
+        self.dropped = 0
+        self._transport = transport
+        self._cut_off = cut_off
+        self._loop = asyncio.get_running_loop()
+        now_s = self._loop.time()
+        self._buckets = {label: Bucket(RATE[label], BURST[label], now_s) for label in RATE}
+        self._budget_timer: asyncio.TimerHandle | None = None
+        # Whom this sender waits for; itself, when it is over budget.
+        self._waits_for: set[str] = set()
+        self._waiting: list[DataFlow] = []
+        self._patience: asyncio.TimerHandle | None = None
+        self._unread_bytes = 0
+        self._is_closed = False
+
+    # --- as a sender
+
+    def admits(self, label: str) -> bool:
+        """Whether a message that has arrived is passed on; it counts against the budget."""
+        bucket = self._buckets.get(label)
+        if bucket is None:
+            return False
+        left = bucket.take(1.0, self._loop.time())
+        if label == RELIABLE:
+            if left < 0 and self._budget_timer is None:
+                self.wait_for(self.sid)
+                self._budget_timer = self._loop.call_later(bucket.wait_s(), self._on_budget)
+            return True
+        if left >= 0:
+            return True
+        bucket.left += 1.0
+        self.dropped += 1
+        return False
+
+    def note_receivers(self, label: str, count: int) -> None:
+        """Charge for more receivers than one."""
+        bucket = self._buckets.get(label)
+        if bucket is not None and count > 1:
+            bucket.left -= (count - 1) * RECEIVER_COST
+
+    def _on_budget(self) -> None:
+        self._budget_timer = None
+        bucket = self._buckets[RELIABLE]
+        if bucket.take(0.0, self._loop.time()) < 0:
+            self._budget_timer = self._loop.call_later(bucket.wait_s(), self._on_budget)
+        else:
+            self.go_on(self.sid)
+
+    def wait_for(self, sid: str) -> None:
+        """Be not listened to until `go_on` for everybody who is waited for."""
+        if not self._waits_for and not self._is_closed:
+            self._transport.hold_data()
+        self._waits_for.add(sid)
+
+    def go_on(self, sid: str) -> None:
+        """Wait for this one no longer."""
+        self._waits_for.discard(sid)
+        if not self._waits_for and not self._is_closed:
+            self._transport.release_data()
+
+    # --- as a reader
+
+    def note_sent(self, sender: DataFlow | None) -> None:
+        """A reliable message was queued for this reader: let its sender wait if that is much."""
+        unread = self._transport.data_buffered(RELIABLE)
+        if unread <= HIGH_BYTES and not self.is_congested:
+            return
+        if unread > MOST_BYTES:
+            self._give_up(unread)
+            return
+        if not self.is_congested:
+            self.is_congested = True
+            self._unread_bytes = unread
+            self._patience = self._loop.call_later(PATIENCE_S, self._on_patience)
+            self._transport.when_data_below(RELIABLE, LOW_BYTES, self._on_read)
+        if sender is not None and self.is_congested and sender not in self._waiting:
+            self._waiting.append(sender)
+            sender.wait_for(self.sid)
+
+    def _on_read(self) -> None:
+        self.is_congested = False
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+        waiting, self._waiting = self._waiting, []
+        for sender in waiting:
+            sender.go_on(self.sid)
+
+    def _on_patience(self) -> None:
+        unread = self._transport.data_buffered(RELIABLE)
+        if self._unread_bytes - unread < LEAST_READ_BYTES:
+            self._give_up(unread)
+            return
+        self._unread_bytes = unread
+        self._patience = self._loop.call_later(PATIENCE_S, self._on_patience)
+
+    def _give_up(self, unread_bytes: int) -> None:
+        if self._is_closed:
+            return
+        log.warning("participant does not read its data", participant=self.sid, bytes=unread_bytes)
+        self.close()
+        self._cut_off()
+
+    def close(self) -> None:
+        """Let those who wait go on. Idempotent."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        if self._budget_timer is not None:
+            self._budget_timer.cancel()
+        self._on_read()
+        if self.dropped:
+            log.warning("data over budget dropped", participant=self.sid, count=self.dropped)
