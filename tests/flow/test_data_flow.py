@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import structlog
@@ -14,7 +15,7 @@ from app.server.room.data_flow import BURST, HIGH_BYTES, RATE
 from app.server.room.data_router import LOSSY, RELIABLE
 from tests.flow.test_session_bad_network import media_through
 from tests.support.link import PERFECT
-from tests.support.session_room import eventually, joined, serving
+from tests.support.session_room import Witness, eventually, joined, serving
 
 BULK_BYTES = 15_000
 
@@ -33,6 +34,10 @@ async def send_bulk(session: Session, count: int, *to: str) -> None:
 
 def numbers(data: list[tuple[lk_models.DataPacket, bool]]) -> list[int]:
     return [int.from_bytes(item.user.payload[:4], "big") for item, _ in data]
+
+
+def has(witness: Witness, count: int) -> bool:
+    return len(witness.data) == count
 
 
 async def test_a_slow_reader_makes_its_sender_wait_and_gets_everything_in_order(
@@ -98,13 +103,12 @@ async def test_a_flood_is_cut_down_and_others_are_served_meanwhile(
         await eventually(lambda: person.data_flow.dropped > 0)
         for number in range(30):
             await ada.send_data(packet(number.to_bytes(4, "big"), "bob"), reliable=True)
-            await eventually(lambda number=number: len(at_bob.data) == number + 1)
+            await eventually(partial(has, at_bob, number + 1))
             await bob.send_data(packet(number.to_bytes(4, "big"), "ada"), reliable=True)
-            await eventually(lambda number=number: len(at_ada.data) == number + 1)
+            await eventually(partial(has, at_ada, number + 1))
         is_over = True
         sent = await flooding
-        reliable = lambda: sum(is_reliable for _, is_reliable in victim.data)  # noqa: E731
-        await eventually(lambda: reliable() == sent)
+        await eventually(lambda: sum(reliable for _, reliable in victim.data) == sent)
 
         assert numbers(at_bob.data) == numbers(at_ada.data) == list(range(30))
         assert len(victim.data) < 2 * sent
