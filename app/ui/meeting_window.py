@@ -49,6 +49,7 @@ from app.engine.events import (
     Reconnected,
     ReconnectStarted,
     Role,
+    RoomRules,
     SpeakersChanged,
     TransferChanged,
     TypingChanged,
@@ -60,7 +61,8 @@ from app.ui.files.drop import FileDrop
 from app.ui.files.news import TransferNews
 from app.ui.files.panel import FilesPanel
 from app.ui.files.row import Wish
-from app.ui.people.model import Roster
+from app.ui.people.desk import PeopleDesk
+from app.ui.people.model import Roster, may_moderate
 from app.ui.people.panel import PeoplePanel
 from app.ui.stage.banner import ReconnectBanner
 from app.ui.stage.captions import Captions
@@ -149,7 +151,8 @@ class MeetingPage(QWidget):
         column.addWidget(self.control_bar)
         self.captions = Captions(self.stage, self.control_bar.captions, self.roster)
         self.banner = ReconnectBanner(self.stage)
-        self.drop = FileDrop(self, self.stage, self._bridge, lambda: not self._is_reconnecting)
+        self._files_allowed = True
+        self.drop = FileDrop(self, self.stage, self._bridge, self._may_send_files)
         self.toasts = ToastArea(self.stage)
         self.notices = Notices(self, self.toasts)
         self._transfer_news = TransferNews(
@@ -160,8 +163,23 @@ class MeetingPage(QWidget):
             limit_bytes=most_bytes,
         )
 
+        self.people_desk = PeopleDesk(
+            self,
+            self._engine,
+            self._run,
+            roster=self.roster,
+            stage=self.stage,
+            panel=self.people,
+            bar=self.control_bar,
+            top_bar=self.top_bar,
+            toasts=self.toasts,
+            notices=self.notices,
+        )
+
     def _wire(self) -> None:
         bar = self.control_bar
+        self.people_desk.endRequested.connect(self._ask_end_for_all)
+        self.people_desk.rulesChanged.connect(self._on_rules)
         bar.micToggled.connect(self.toggle_microphone)
         bar.cameraToggled.connect(self.toggle_camera)
         bar.micMenuRequested.connect(partial(self.device_menus.open_, SOUND))
@@ -214,6 +232,8 @@ class MeetingPage(QWidget):
             "Ctrl+2": lambda: self.toggle_panel("people"),
             "Ctrl+3": lambda: self.toggle_panel("files"),
             "Ctrl+I": self.inviteRequested.emit,
+            "Ctrl+Shift+H": self.people_desk.toggle_hand,
+            "Ctrl+Shift+E": self.people_desk.open_reactions,
             "Ctrl+Shift+W": lambda: self.leaveRequested.emit(False),
             "F11": self.toggle_full_screen,
             "F6": lambda: self._focus_region(1),
@@ -268,7 +288,7 @@ class MeetingPage(QWidget):
             case LocalMediaChanged(mic_on=mic_on, camera_on=camera_on):
                 self._on_local_media(mic_on, camera_on)
             case _:
-                pass
+                self.people_desk.handle(event)
 
     def _on_joined(self, event: MeetingJoined) -> None:
         self._room = event.room
@@ -290,16 +310,18 @@ class MeetingPage(QWidget):
         self.control_bar.people.set_number(count)
         self.panel.tabs["people"].set_number(count)
         me = self.roster.me
-        moderates = me is not None and me.role in (Role.HOST, Role.COHOST)
-        self.chat.set_people(self.roster.others, can_moderate=moderates)
+        self.chat.set_people(self.roster.others, can_moderate=may_moderate(me))
         self.control_bar.set_can_end(me is not None and me.role is Role.HOST)
+        self.people_desk.refresh()
 
     def _set_reconnecting(self, on: bool) -> None:
         self._is_reconnecting = on
         self.stage.set_frozen(on)
         self.chat.set_offline(on)
         # Microphone, camera, chat drafts, the panel and Leave stay usable.
-        self.control_bar.more.setEnabled(not on)
+        for button in (self.control_bar.more, self.control_bar.hand, self.control_bar.react):
+            button.setEnabled(not on)
+        self.control_bar.host.setEnabled(not on)
         self.top_bar.invite.setEnabled(not on)
         if on:
             self.banner.place(self.stage.width(), self._padding())
@@ -339,7 +361,15 @@ class MeetingPage(QWidget):
         self.notices.stop()
         self.banner.stop()
         self.chat.close_chat()
+        self.people_desk.close()
         self.stage.close_slots()
+
+    def _on_rules(self, rules: RoomRules) -> None:
+        self._files_allowed = rules.files or may_moderate(self.roster.me)
+        self.files.set_allowed(self._files_allowed)
+
+    def _may_send_files(self) -> bool:
+        return self._files_allowed and not self._is_reconnecting
 
     # -- deeds ------------------------------------------------------------------------------
 
@@ -503,7 +533,8 @@ class MeetingPage(QWidget):
 
     def _open_more_menu(self, at: QPoint) -> None:
         menu = Menu(self)
-        if self.width() < DOCKED_FROM_PX:
+        compact, tight = self.width() < DOCKED_FROM_PX, self.width() < TIGHT_BELOW_PX
+        if compact:
             menu.add_item(
                 "Hide captions" if self.captions.is_on else "Show captions",
                 self.captions.toggle,
@@ -511,7 +542,8 @@ class MeetingPage(QWidget):
                 name="actionCaptions",
                 shortcut="Ctrl+T",
             )
-        if self.width() < TIGHT_BELOW_PX:
+        self.people_desk.fill_more_menu(menu, compact=compact, tight=tight)
+        if tight:
             menu.add_item(
                 "Files",
                 lambda: self.open_panel("files"),
@@ -545,7 +577,7 @@ class MeetingPage(QWidget):
 
     def _open_person_menu(self, identity: str, at: QPoint) -> None:
         person = self.roster.get(identity)
-        if person is None or person.is_me:
+        if person is None:
             return
         # Some systems send a context menu event beside the key that the tile understands.
         if any(one.isVisible() for one in self.findChildren(Menu, "personMenu")):
@@ -553,6 +585,10 @@ class MeetingPage(QWidget):
         menu = Menu(self)
         menu.setObjectName("personMenu")
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        if person.is_me:
+            self.people_desk.fill_own_menu(menu, person)
+            menu.popup(at)
+            return
         pinned = self.stage.is_pinned(identity)
         menu.add_item(
             "Unpin" if pinned else "Pin",
@@ -572,6 +608,7 @@ class MeetingPage(QWidget):
             icon="file-arrow-up",
             name="actionSendFile",
         )
+        self.people_desk.fill_person_menu(menu, person)
         menu.popup(at)
 
     def _message(self, person: Person) -> None:

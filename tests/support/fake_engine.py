@@ -43,6 +43,13 @@ class FakeDesk:
 
     engine: FakeEngine
 
+    @property
+    def here(self) -> FakeDesk:
+        """The meeting that is on, and its parts: their commands are recorded alike."""
+        return self
+
+    moderation = here
+
     def __getattr__(self, name: str) -> Callable[..., Coroutine[Any, Any, object]]:
         async def record(*args: object, **options: object) -> object:
             return self.engine.handle_call(name, args, options)

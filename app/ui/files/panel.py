@@ -80,6 +80,12 @@ class FilesPanel(QWidget):
         foot = QHBoxLayout()
         foot.setContentsMargins(12, 12, 12, 12)
         foot.setSpacing(8)
+        self._refusal = TextLabel(
+            "The host has turned off file sharing", TypeStyle.CAPTION, "text2", wrap=True
+        )
+        self._refusal.setObjectName("filesRefusal")
+        self._refusal.hide()
+        foot.addWidget(self._refusal, 1)
         choose = Button("Choose files to send", "paperclip")
         choose.setObjectName("filesChoose")
         choose.clicked.connect(self.chooseRequested)
@@ -89,6 +95,7 @@ class FilesPanel(QWidget):
         folder.setObjectName("filesChooseFolder")
         folder.clicked.connect(self.chooseFolderRequested)
         foot.addWidget(folder)
+        self._choosers = (choose, folder)
         column.addLayout(foot)
         self._timer = QTimer(self)
         self._timer.setInterval(round(REFRESH_S * 1000))
@@ -138,6 +145,12 @@ class FilesPanel(QWidget):
             self._timer.start()
         elif not self._book.is_moving:
             self._timer.stop()
+
+    def set_allowed(self, allowed: bool) -> None:
+        """Offer to send, or say who has decided otherwise."""
+        for button in self._choosers:
+            button.setVisible(allowed)
+        self._refusal.setVisible(not allowed)
 
     @property
     def running(self) -> int:

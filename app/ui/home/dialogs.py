@@ -58,19 +58,15 @@ def ask_host_options(host: QWidget, plan: HostPlan, on_start: Callable[[HostPlan
         dialog.body.addSpacing(6)
         dialog.body.addWidget(field)
         dialog.body.addSpacing(16)
-    row = QHBoxLayout()
-    words = QVBoxLayout()
-    words.setSpacing(0)
-    words.addWidget(TextLabel("Open to your network", TypeStyle.LABEL_STRONG))
-    words.addWidget(
-        TextLabel("Off: only programs on this computer can join", TypeStyle.CAPTION, "text2")
+    network = _switch_row(
+        dialog, "Open to your network", "Off: only programs on this computer can join"
     )
-    row.addLayout(words, 1)
-    network = Switch("Open to your network")
     network.setObjectName("hostOnNetwork")
     network.setChecked(plan.on_network)
-    row.addWidget(network)
-    dialog.body.addLayout(row)
+    dialog.body.addSpacing(12)
+    lobby = _switch_row(dialog, "Waiting room", "You admit each person who comes by the link")
+    lobby.setObjectName("hostOptionLobby")
+    lobby.setChecked(plan.lobby)
     start = Button("Start hosting", "broadcast", tone="primary")
     start.setObjectName("hostStart")
     start.setEnabled(bool(plan.room.strip()))
@@ -78,7 +74,13 @@ def ask_host_options(host: QWidget, plan: HostPlan, on_start: Callable[[HostPlan
 
     def accept() -> None:
         if start.isEnabled():
-            chosen = HostPlan(room.text().strip(), passcode.text(), network.isChecked())
+            chosen = HostPlan(
+                room.text().strip(),
+                passcode.text(),
+                network.isChecked(),
+                lobby=lobby.isChecked(),
+                locked=plan.locked,
+            )
             dialog.close_()
             on_start(chosen)
 
@@ -92,6 +94,19 @@ def ask_host_options(host: QWidget, plan: HostPlan, on_start: Callable[[HostPlan
     dialog.buttons.addWidget(start)
     dialog.open_(room)
     return dialog
+
+
+def _switch_row(dialog: Dialog, title: str, note: str) -> Switch:
+    row = QHBoxLayout()
+    words = QVBoxLayout()
+    words.setSpacing(0)
+    words.addWidget(TextLabel(title, TypeStyle.LABEL_STRONG))
+    words.addWidget(TextLabel(note, TypeStyle.CAPTION, "text2"))
+    row.addLayout(words, 1)
+    switch = Switch(title)
+    row.addWidget(switch)
+    dialog.body.addLayout(row)
+    return switch
 
 
 def show_how_it_works(host: QWidget) -> Dialog:

@@ -68,18 +68,35 @@ class Roster:
 def list_order(
     people: Collection[Person], speaking: Collection[str], search: str = ""
 ) -> list[Person]:
-    """You, then speakers, then the alphabet; only those whose name holds `search`."""
+    """You, raised hands in order, speakers, the alphabet; only whose name holds `search`."""
     wanted = search.strip().casefold()
     found = [person for person in people if wanted in person.name.casefold()]
+    places = hand_places(people)
     return sorted(
         found,
         key=lambda person: (
             not person.is_me,
+            places.get(person.identity, len(places) + 1),
             person.identity not in speaking,
             person.name.casefold(),
             person.identity,
         ),
     )
+
+
+def hand_places(people: Collection[Person]) -> dict[str, int]:
+    """The place in the queue, from 1, of everybody whose hand is up: first up, first heard."""
+    raised = [person for person in people if person.hand_at_ms]
+    raised.sort(key=lambda person: (person.hand_at_ms, person.joined_at_ms, person.identity))
+    return {person.identity: place for place, person in enumerate(raised, start=1)}
+
+
+def may_moderate(me: Person | None) -> bool:
+    """Whether this person is a host or co-host."""
+    return me is not None and me.role in (Role.HOST, Role.COHOST)
+
+
+_ORDINALS = {1: "first", 2: "second", 3: "third"}
 
 
 def shown_name(person: Person) -> str:
@@ -116,7 +133,7 @@ def is_weak(person: Person) -> bool:
     return person.quality in (Quality.POOR, Quality.LOST)
 
 
-def spoken_description(person: Person, *, speaking: bool = False) -> str:
+def spoken_description(person: Person, *, speaking: bool = False, hand: int = 0) -> str:
     """What a screen reader says for a tile or a row."""
     parts = [shown_name(person)]
     if label := role_label(person):
@@ -127,6 +144,8 @@ def spoken_description(person: Person, *, speaking: bool = False) -> str:
         parts.append("muted")
     elif speaking and not person.agent_state:
         parts.append("speaking")
+    if hand:
+        parts += ["hand raised", _ORDINALS.get(hand, f"number {hand}")]
     if not person.camera_on:
         parts.append("camera off")
     if is_weak(person):

@@ -12,8 +12,10 @@ from PySide6.QtGui import QEnterEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
 
 from app.engine.events import Person, Role
+from app.ui.people.lobby import LobbyCard
 from app.ui.people.model import (
     Roster,
+    hand_places,
     is_weak,
     list_order,
     role_label,
@@ -67,6 +69,9 @@ class PersonRow(QWidget):
         words.addWidget(self._note)
         words.addStretch(1)
         row.addLayout(words, 1)
+        self._hand = Chip("", "hand-palm", tone="warn")
+        self._hand.setObjectName(f"personHand_{identity}")
+        row.addWidget(self._hand)
         self._mic = IconLabel("microphone", 18, "text2")
         self._mic.setObjectName(f"personMic_{identity}")
         row.addWidget(self._mic)
@@ -80,8 +85,8 @@ class PersonRow(QWidget):
         row.addWidget(self._menu)
         self.set_person(person, speaking=False)
 
-    def set_person(self, person: Person, *, speaking: bool) -> None:
-        """Show a state."""
+    def set_person(self, person: Person, *, speaking: bool, hand: int = 0) -> None:
+        """Show a state; `hand` is the place among the raised hands, 0 while it is down."""
         name = shown_name(person)
         self._avatar.set_person(person.identity, person.name)
         if self._name.full_text() != name:
@@ -96,8 +101,14 @@ class PersonRow(QWidget):
             note = "Weak connection"
         elif speaking and person.mic_on:
             note = "Speaking"
+        elif person.status:
+            note = person.status
         self._note.setText(note)
         self._note.setVisible(bool(note))
+        self._hand.setVisible(hand > 0)
+        if hand:
+            self._hand.set_text(str(hand), "hand-palm")
+            self._hand.setAccessibleName(f"Hand raised, number {hand}")
         if not person.mic_on:
             self._mic.set_icon("microphone-slash-fill", "danger_text")
         elif speaking:
@@ -111,10 +122,7 @@ class PersonRow(QWidget):
             self._camera.set_icon("video-camera-slash-fill", "text3")
         self._camera.setAccessibleName("Camera on" if person.camera_on else "Camera off")
         self._menu.set_name(f"More about {name}")
-        # Nothing can be done with oneself here; the place stays so that icons line up.
-        self._menu.setEnabled(not person.is_me)
-        self._menu.set_icon_name("dots-three-vertical", "text2" if not person.is_me else "surface1")
-        self.setAccessibleName(spoken_description(person, speaking=speaking))
+        self.setAccessibleName(spoken_description(person, speaking=speaking, hand=hand))
 
     def enterEvent(self, event: QEnterEvent) -> None:
         """Light the row."""
@@ -138,6 +146,7 @@ class PeoplePanel(QWidget):
 
     inviteRequested = Signal()
     menuRequested = Signal(str, QPoint)
+    muteAllRequested = Signal()
 
     def __init__(self, roster: Roster, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -163,11 +172,13 @@ class PeoplePanel(QWidget):
         head.addWidget(invite)
         column.addLayout(head)
         column.addSpacing(12)
-        self._title = TextLabel("In the meeting", TypeStyle.CAPTION, "text2")
-        self._title.setFont(font_of(TypeStyle.CAPTION, weight=600))
-        self._title.setContentsMargins(18, 0, 18, 0)
-        column.addWidget(self._title)
-        column.addSpacing(6)
+        self.lobby = LobbyCard()
+        holder = QVBoxLayout()
+        holder.setContentsMargins(12, 0, 12, 0)
+        holder.addWidget(self.lobby)
+        column.addLayout(holder)
+        column.addLayout(self._make_title_row())
+        column.addSpacing(2)
         self._area = QScrollArea()
         self._area.setObjectName("peopleList")
         self._area.setAccessibleName("People in the meeting")
@@ -191,15 +202,36 @@ class PeoplePanel(QWidget):
         self._sort_timer.setSingleShot(True)
         self._sort_timer.timeout.connect(lambda: self.refresh(resort=True))
 
+    def _make_title_row(self) -> QHBoxLayout:
+        row = QHBoxLayout()
+        row.setContentsMargins(18, 0, 10, 0)
+        self._title = TextLabel("In the meeting", TypeStyle.CAPTION, "text2")
+        self._title.setFont(font_of(TypeStyle.CAPTION, weight=600))
+        self._title.setFixedHeight(32)
+        row.addWidget(self._title)
+        row.addStretch(1)
+        self._mute_all = Button("Mute all", "microphone-slash", tone="ghost", size="small")
+        self._mute_all.setObjectName("peopleMuteAll")
+        self._mute_all.clicked.connect(self.muteAllRequested)
+        self._mute_all.hide()
+        row.addWidget(self._mute_all)
+        return row
+
+    def set_moderates(self, moderates: bool) -> None:
+        """Offer what a host or co-host can do for everybody at once."""
+        self._mute_all.setVisible(moderates and len(self._roster) > 1)
+
     def set_speaking(self, speaking: Collection[str]) -> None:
         """Mark who speaks; the order follows a little later."""
         if frozenset(speaking) != self._speaking:
             changed = self._speaking ^ frozenset(speaking)
+            places = hand_places(self._roster.people)
             self._speaking = frozenset(speaking)
             for identity in changed:
                 person, row = self._roster.get(identity), self._rows.get(identity)
                 if person is not None and row is not None:
-                    row.set_person(person, speaking=identity in self._speaking)
+                    speaks = identity in self._speaking
+                    row.set_person(person, speaking=speaks, hand=places.get(identity, 0))
             if not self._sort_timer.isActive():
                 self._sort_timer.start()
 
@@ -212,6 +244,7 @@ class PeoplePanel(QWidget):
             staying = [identity for identity in self._order if identity in wanted]
             wanted = staying + [identity for identity in wanted if identity not in staying]
         by_identity = {person.identity: person for person in people}
+        places = hand_places(self._roster.people)
         for identity in [i for i in self._rows if i not in by_identity]:
             row = self._rows.pop(identity)
             self._column.removeWidget(row)
@@ -224,7 +257,8 @@ class PeoplePanel(QWidget):
                 row_or_none = PersonRow(person)
                 row_or_none.menuRequested.connect(self.menuRequested)
                 self._rows[identity] = row_or_none
-            row_or_none.set_person(person, speaking=identity in self._speaking)
+            speaks = identity in self._speaking
+            row_or_none.set_person(person, speaking=speaks, hand=places.get(identity, 0))
             if self._column.indexOf(row_or_none) != place:
                 self._column.removeWidget(row_or_none)
                 self._column.insertWidget(place, row_or_none)

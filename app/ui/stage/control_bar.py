@@ -290,6 +290,9 @@ class ControlBar(QFrame):
     cameraToggled = Signal()
     micMenuRequested = Signal(QPoint)
     cameraMenuRequested = Signal(QPoint)
+    handToggled = Signal()
+    reactRequested = Signal(QPoint)
+    hostRequested = Signal(QPoint)
     moreRequested = Signal(QPoint)
     panelToggled = Signal(str)
     leaveRequested = Signal()
@@ -308,6 +311,7 @@ class ControlBar(QFrame):
         self.camera.menuRequested.connect(self.cameraMenuRequested)
         self._line = Hairline(vertical=True)
         self._line.setFixedHeight(32)
+        self._make_people_buttons()
         self.more = ControlButton("dots-three-outline", "More")
         self.more.setObjectName("controlMore")
         self.more.setToolTip("More")
@@ -332,8 +336,42 @@ class ControlBar(QFrame):
         self._row = QHBoxLayout(self)
         self._fill_row()
         self.set_compact(False)
-        # Until it has a width: a window that opens small must not be held wide by it.
-        self.captions.hide()
+
+    def _make_people_buttons(self) -> None:
+        self.hand = ControlButton("hand-palm", "Raise")
+        self.hand.setObjectName("controlHand")
+        self.hand.clicked.connect(self.handToggled)
+        self.set_hand(False)
+        self.react = ControlButton("smiley", "React")
+        self.react.setObjectName("controlReact")
+        self.react.set_shortcut_hint("Ctrl+Shift+E")
+        self.react.clicked.connect(lambda: self.reactRequested.emit(_above(self.react)))
+        self.host = ControlButton("shield-check", "Host")
+        self.host.setObjectName("controlHost")
+        self.host.setAccessibleName("Host controls")
+        self.host.setToolTip("Host controls")
+        self.host.clicked.connect(lambda: self.hostRequested.emit(_above(self.host)))
+        self.host.hide()
+        self.has_host_controls = False
+        self._is_compact = self._is_tight = False
+
+    def set_hand(self, raised: bool) -> None:
+        """Light the hand while it is up."""
+        if raised:
+            self.hand.set_state("hand-palm-fill", "Lower", "raised")
+        else:
+            self.hand.set_state("hand-palm", "Raise", "")
+        self.hand.setAccessibleName("Lower your hand" if raised else "Raise your hand")
+        self.hand.set_shortcut_hint("Ctrl+Shift+H")
+
+    def set_host(self, is_host: bool) -> None:
+        """Offer the host controls; a narrow window keeps them in More."""
+        self.has_host_controls = is_host
+        self.host.setVisible(is_host and not self._is_compact)
+
+    def reactions_at(self) -> QPoint:
+        """Where a popover stands that belongs to React, or to More while React is in there."""
+        return _above(self.more if self._is_tight else self.react)
 
     def _fill_row(self) -> None:
         row = self._row
@@ -344,7 +382,8 @@ class ControlBar(QFrame):
         row.addSpacing(8)
         row.addWidget(self._line)
         row.addSpacing(4)
-        row.addWidget(self.captions)
+        for button in (self.hand, self.react, self.captions, self.host):
+            row.addWidget(button)
         row.addWidget(self.more)
         row.addStretch(1)
         for button in self.panel_buttons().values():
@@ -355,6 +394,10 @@ class ControlBar(QFrame):
         leave.addWidget(self.leave)
         leave.addWidget(self.leave_menu)
         row.addLayout(leave)
+
+    def minimumSizeHint(self) -> QSize:
+        """Let the window become as narrow as the bar can be once buttons have moved into More."""
+        return QSize(560, self.height())
 
     def panel_buttons(self) -> dict[str, PanelButton]:
         """The three buttons by the name of their panel."""
@@ -368,15 +411,20 @@ class ControlBar(QFrame):
         self.mic.set_compact(compact)
         self.camera.set_compact(compact)
         self.captions.setVisible(not compact)
-        self.more.set_compact(compact)
+        self._is_compact = compact
+        for plain in (self.hand, self.react, self.host, self.more):
+            plain.set_compact(compact)
+        self.set_host(self.has_host_controls)
         for button in self.panel_buttons().values():
             button.set_compact(compact)
         self.leave.set_compact(compact)
         self.leave_menu.setFixedHeight(44 if compact else 48)
 
     def set_tight(self, tight: bool) -> None:
-        """Below 760 px: the files button moves into More."""
+        """Below 760 px: reactions and the files button move into More."""
+        self._is_tight = tight
         self.files.setVisible(not tight)
+        self.react.setVisible(not tight)
         self._line.setVisible(not tight)
 
     def set_can_end(self, can_end: bool) -> None:
@@ -407,6 +455,10 @@ class ControlBar(QFrame):
             danger=True,
         )
         popup_above(menu, self.leave_menu.mapToGlobal(QPoint(self.leave_menu.width(), -8)))
+
+
+def _above(button: QWidget) -> QPoint:
+    return button.mapToGlobal(QPoint(button.width() // 2, -8))
 
 
 def popup_above(menu: Menu, at: QPoint, *, align_right: bool = True) -> None:

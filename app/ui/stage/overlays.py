@@ -142,6 +142,24 @@ def render_bars(quality: Quality, tokens: Tokens, ratio: float) -> QPixmap:
     return pixmap
 
 
+@lru_cache(maxsize=32)
+def render_hand(place: int, tokens: Tokens, ratio: float) -> QPixmap:
+    """A raised hand and its place in the queue, on amber."""
+    font = font_px(12, 600, tabular=True)
+    number = str(place)
+    width = 36 + round(QFontMetricsF(font).horizontalAdvance(number))
+    pixmap = _canvas(width, PILL_HEIGHT_PX, ratio)
+    painter = QPainter(pixmap)
+    box = QRectF(0, 0, width, PILL_HEIGHT_PX)
+    fill_rounded(painter, box, Radius.SMALL, tokens.color("warn"))
+    paint_icon(painter, QRectF(8, 5, 16, 16), "hand-palm", tokens.color("on_warn"))
+    painter.setFont(font)
+    painter.setPen(tokens.color("on_warn"))
+    painter.drawText(box.adjusted(28, 0, -4, 0), Qt.AlignmentFlag.AlignVCenter, number)
+    painter.end()
+    return pixmap
+
+
 @lru_cache(maxsize=64)
 def render_corners(
     radius_px: int, red: int, green: int, blue: int, ratio: float

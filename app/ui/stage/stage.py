@@ -70,6 +70,7 @@ class Stage(QWidget):
         self._tiles: dict[str, VideoTile] = {}
         self._records: dict[str, PaintRecord] = {}
         self._leavers: dict[str, Person] = {}
+        self._hands: dict[str, int] = {}
         self._self_view: SelfView | None = None
         self._self_hidden = False
         self._corner_right, self._corner_bottom = True, True
@@ -133,6 +134,14 @@ class Stage(QWidget):
         self._slots.handle_people([*self._roster.people, *self._leavers.values()])
         self._show_speaking()
         self._relayout(animate=True)
+
+    def set_hands(self, places: dict[str, int]) -> None:
+        """Show whose hand is up, with the place in the queue."""
+        self._hands = places
+        for identity, tile in self._tiles.items():
+            tile.set_hand(places.get(identity, 0))
+        if self._self_view is not None:
+            self._self_view.set_hand(places.get(self._self_view.person.identity, 0))
 
     def _on_leaver_gone(self, identity: str) -> None:
         if self._leavers.pop(identity, None) is None:
@@ -366,6 +375,7 @@ class Stage(QWidget):
         ring = len(self._roster.others) > 1
         tile.set_speaking(person.identity in self._rings.lit, ring=ring)
         tile.set_frozen(self._frozen)
+        tile.set_hand(self._hands.get(person.identity, 0))
         tile.pinRequested.connect(self.toggle_pin)
         tile.menuRequested.connect(self.tileMenuRequested)
         self._tiles[person.identity] = tile
@@ -410,6 +420,7 @@ class Stage(QWidget):
         if self._self_view is None:
             view = SelfView(me, self.record_of(me.identity), self)
             view.probe = self._probe
+            view.set_hand(self._hands.get(me.identity, 0))
             view.dropped.connect(self._on_self_dropped)
             view.hideRequested.connect(self._on_self_hidden)
             self._self_view = view

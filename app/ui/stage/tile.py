@@ -39,6 +39,7 @@ from app.ui.stage.overlays import (
     avatar_diameter_px,
     paint_corners,
     render_bars,
+    render_hand,
     render_pill,
 )
 from app.ui.stage.picture import as_image, covering, fitted, grey
@@ -125,6 +126,7 @@ class VideoTile(QAbstractButton):
         self._ring_allowed = True
         self._frozen = False
         self._pinned = False
+        self._hand = 0
         self._lit = False
         self._mirrored = False
         self._slot: VideoSlot | None = None
@@ -176,6 +178,13 @@ class VideoTile(QAbstractButton):
         # No announcement: who speaks changes too often to be read aloud.
         self._say()
         self.update()
+
+    def set_hand(self, place: int) -> None:
+        """Show a raised hand with its place in the queue; 0 takes it away."""
+        if place != self._hand:
+            self._hand = place
+            self._say()
+            self.update()
 
     def set_pinned(self, pinned: bool) -> None:
         """Show the pin, and what a press on its button does."""
@@ -345,6 +354,9 @@ class VideoTile(QAbstractButton):
             painter.setOpacity(0.6)
         if pill is not None:
             painter.drawPixmap(QPoint(inset, self.height() - inset - PILL_HEIGHT_PX), pill)
+        if self._hand:
+            hand = render_hand(self._hand, theme.tokens, self.devicePixelRatioF())
+            painter.drawPixmap(QPoint(inset, inset), hand)
         hovering = self._more_button.isVisible()
         if is_weak(self.person) or hovering:
             x = self.width() - inset - BADGE_PX - (68 if hovering else 0)
@@ -505,7 +517,7 @@ class VideoTile(QAbstractButton):
         self.update()
 
     def _say(self) -> None:
-        self.setAccessibleName(spoken_description(self.person))
+        self.setAccessibleName(spoken_description(self.person, hand=self._hand))
         self.setToolTip("")
 
 

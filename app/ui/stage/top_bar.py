@@ -37,6 +37,11 @@ class TopBar(QFrame):
         self.room = ElidedLabel("", TypeStyle.HEADING)
         self.room.setObjectName("topRoomName")
         row.addWidget(self.room)
+        self.lock = Chip("Locked", "lock-key-fill", tone="warn")
+        self.lock.setObjectName("topLock")
+        self.lock.setToolTip("Nobody new can join")
+        self.lock.hide()
+        row.addWidget(self.lock)
         row.addSpacing(4)
         row.addWidget(IconLabel("clock", 16, "text2"))
         self.clock = TextLabel("00:00", TypeStyle.BODY, "text2", tabular=True)
@@ -60,6 +65,10 @@ class TopBar(QFrame):
         self.full_screen.set_name("Full screen", "F11")
         self.full_screen.clicked.connect(self.fullScreenRequested)
         row.addWidget(self.full_screen)
+
+    def set_locked(self, locked: bool) -> None:
+        """Say that nobody new can join."""
+        self.lock.setVisible(locked)
 
     def set_elapsed(self, elapsed_s: float) -> None:
         """Show how long this person has been here."""

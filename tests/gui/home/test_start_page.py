@@ -53,7 +53,7 @@ def test_a_link_leads_to_the_pre_join_page(open_window: Open) -> None:
     assert [link.room for link in window.lookups()] == ["Garden club"]
 
 
-def test_hosting_options_set_name_passcode_and_reach(open_window: Open) -> None:
+def test_hosting_options_set_name_passcode_reach_and_waiting_room(open_window: Open) -> None:
     window = open_window()
 
     window.click("startHostOptions")
@@ -63,12 +63,14 @@ def test_hosting_options_set_name_passcode_and_reach(open_window: Open) -> None:
     window.type_into("hostRoomName", "Standup")
     window.type_into("hostPasscode", "plum")
     window.click("hostOnNetwork")
+    window.click("hostOptionLobby")
     window.click("hostStart")
     window.wait_for_page("prejoinPage")
 
     host = window.desktop.prejoin_page._destination.host
     assert host is not None
     assert (host.room, host.passcode, host.on_network) == ("Standup", "plum", False)
+    assert host.lobby
     assert not window.shows("hostOptions")
 
 
