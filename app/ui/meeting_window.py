@@ -367,6 +367,7 @@ class MeetingPage(QWidget):
     def _on_rules(self, rules: RoomRules) -> None:
         self._files_allowed = rules.files or may_moderate(self.roster.me)
         self.files.set_allowed(self._files_allowed)
+        self.chat.set_allowed(rules.chat or may_moderate(self.roster.me))
 
     def _may_send_files(self) -> bool:
         return self._files_allowed and not self._is_reconnecting

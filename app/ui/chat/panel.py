@@ -35,7 +35,7 @@ from app.ui.chat.model import (
 from app.ui.chat.previews import Previews
 from app.ui.chat.row_layout import Hit, Target
 from app.ui.theme import TypeStyle, color, font_of, paint_avatar
-from app.ui.widgets import Button, EmptyState, Menu
+from app.ui.widgets import Button, EmptyState, Menu, TextLabel
 
 _TYPING_PX = 32
 _SPOKEN_CHARS = 200
@@ -131,6 +131,13 @@ class ChatPanel(QWidget):
         self.composer = Composer(self)
         self._wire_composer()
         column.addWidget(self.composer)
+        self._refusal = TextLabel(
+            "The host has turned off chat", TypeStyle.CAPTION, "text2", wrap=True
+        )
+        self._refusal.setObjectName("chatRefusal")
+        self._refusal.setContentsMargins(16, 14, 16, 14)
+        self._refusal.hide()
+        column.addWidget(self._refusal)
         self.pill = Button("", tone="primary", size="small", parent=self)
         self.pill.setObjectName("chatNewMessages")
         self.pill.clicked.connect(self.scroll_to_end)
@@ -200,6 +207,11 @@ class ChatPanel(QWidget):
         """Who can be written to, and whether one may delete what others wrote."""
         self.composer.set_people(others)
         self.can_moderate = can_moderate
+
+    def set_allowed(self, allowed: bool) -> None:
+        """Let the person write, or say who has decided otherwise; a draft stays."""
+        self.composer.setVisible(allowed)
+        self._refusal.setVisible(not allowed)
 
     def set_offline(self, offline: bool) -> None:
         """Messages wait while the connection is being restored."""

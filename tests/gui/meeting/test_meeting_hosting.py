@@ -253,6 +253,18 @@ def test_a_guest_learns_that_files_are_off(make_meeting: MakeMeeting) -> None:
     assert meeting.page.toasts.titles() == ["The host turned file sharing off"]
 
 
+def test_a_guest_learns_that_chat_is_off(make_meeting: MakeMeeting) -> None:
+    meeting = make_meeting(host=False)
+    meeting.page.open_panel("chat")
+    meeting.post(RoomRulesChanged(replace(RULES, chat=False)))
+    assert not meeting.is_shown("chatInput")
+    assert meeting.is_shown("chatRefusal")
+
+    meeting.post(RoomRulesChanged(replace(RULES, version=2)))
+    assert meeting.is_shown("chatInput")
+    assert meeting.page.toasts.titles() == ["You can chat again"]
+
+
 def test_a_status_stands_beside_the_name(meeting: Meeting) -> None:
     meeting.page.open_panel("people")
     host_menu(meeting, "noa-1")
