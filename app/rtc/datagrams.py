@@ -207,6 +207,7 @@ class SegmentSender:
         self._area = area
         self._is_batched = (_libc is not None) if batched is None else batched
         self.datagrams = 0
+        self.octets = 0
         self.dropped = 0
         self.fallbacks = 0
         if not self._is_batched:
@@ -242,6 +243,7 @@ class SegmentSender:
     ) -> None:
         """Send to `count` destinations from number `first` on. Hot path."""
         self.datagrams += count * len(sizes)
+        self.octets += count * sum(sizes)
         block = stride * len(sizes)
         total = block - stride + sizes[-1]
         if to.headers is None or total > _MAX_GSO_BYTES or count > _MAX_MESSAGES:

@@ -162,6 +162,7 @@ class UdpMux:
         self.segments = SegmentSender(self.batch.area)
         self.unknown = 0
         self.received = 0
+        self.received_bytes = 0
         # Grows whenever a peer's address or state changes: whoever keeps either looks again.
         self.version = 0
         self._peers_by_ufrag: dict[str, MuxPeer] = {}
@@ -169,6 +170,21 @@ class UdpMux:
         self._loop = asyncio.get_running_loop()
         for mux_socket in self._sockets:
             self._loop.add_reader(mux_socket.descriptor, self._drain, mux_socket)
+
+    @property
+    def sent(self) -> int:
+        """Media datagrams handed to the kernel."""
+        return self.segments.datagrams
+
+    @property
+    def sent_bytes(self) -> int:
+        """Their bytes."""
+        return self.segments.octets
+
+    @property
+    def dropped(self) -> int:
+        """Those that it did not take."""
+        return self.segments.dropped
 
     @classmethod
     def open(cls, hosts: Sequence[str], port: int) -> UdpMux:
@@ -219,6 +235,7 @@ class UdpMux:
         for _ in range(batches):
             count = slots.receive(mux_socket.sock, mux_socket.descriptor, mux_socket.key_bytes)
             self.received += count
+            self.received_bytes += sum(slots.sizes[:count])
             at = 0
             for slot, (size, key) in enumerate(zip(slots.sizes[:count], slots.keys, strict=False)):
                 first = data[at]

@@ -31,9 +31,11 @@ from app.server.api.webhook_delivery import Delivery
 from app.server.api.webhooks import Webhooks
 from app.server.config import ServerConfig
 from app.server.gate.gates import Gates
+from app.server.metrics import MetricsServer, Sources
 from app.server.room.identifiers import fresh_id
 from app.server.room.room import RoomServices
 from app.server.room.rooms import Rooms
+from app.server.tally import Tally
 
 log = structlog.get_logger(__name__)
 
@@ -56,7 +58,9 @@ class SfuService:
         self._doorstep = Doorstep()
         self._webhooks = Webhooks(config, self._tasks)
         self._gates = Gates(config, self._tasks) if config.door else None
-        node_id = fresh_id("ND_")
+        self._node_id = node_id = fresh_id("ND_")
+        self._tally = Tally()
+        self.metrics: MetricsServer | None = None
         self.workers = WorkerPool(config)
         self.rooms = Rooms(
             config,
@@ -68,6 +72,7 @@ class SfuService:
                 refresh_token=self._refresh_token,
                 tasks=self._tasks,
                 gates=self._gates,
+                tally=self._tally,
             ),
         )
         self._agents = AgentSocket(
@@ -113,6 +118,7 @@ class SfuService:
                 self._tasks,
                 self._doorstep,
                 self._agents,
+                self._tally,
             )
             self._runner = web.AppRunner(
                 application,
@@ -133,11 +139,19 @@ class SfuService:
                     self._doorstep.factory(server), sock=sock
                 )
                 self._listeners.append(listener)
+            if self.config.prometheus_port is not None:
+                await self._serve_metrics(self._mux)
         except BaseException:
             await self.stop()
             raise
         self.rooms.start()
         log.info("server accepts connections", port=self.port, rtc_port=self.rtc_port)
+
+    async def _serve_metrics(self, port: UdpMux) -> None:
+        sources = Sources(self.rooms, self._tally, self.webhooks, port, self._node_id)
+        self.metrics = MetricsServer(self.config, sources, self._tasks)
+        await self.metrics.start()
+        log.info("metrics are served", port=self.metrics.port)
 
     async def stop(self) -> None:
         """Send everybody away, deliver what is queued for a moment, release the ports."""
@@ -148,6 +162,8 @@ class SfuService:
         if self._runner is not None:
             await self._runner.cleanup()
         await self._webhooks.close(drain_s=DRAIN_S)
+        if self.metrics is not None:
+            await self.metrics.stop()
         if self._gates is not None:
             await self._gates.close()
         await self._tasks.close()

@@ -25,6 +25,7 @@ from app.server.api.twirp import Service, Twirp
 from app.server.config import ServerConfig
 from app.server.gate.gates import Gates
 from app.server.room.rooms import Rooms
+from app.server.tally import Tally
 
 # An uncompressed join request carries an offer of 13 kB and more in the request line.
 MAX_REQUEST_LINE_BYTES = 256 * 1024
@@ -73,10 +74,6 @@ def _is_socket(request: web.Request) -> bool:
     return request.headers.get("Upgrade", "").lower() == "websocket"
 
 
-async def _root(_request: web.Request) -> web.Response:
-    return web.Response(text="OK")
-
-
 async def _not_here(_request: web.Request) -> web.Response:
     return web.Response(status=404)
 
@@ -88,11 +85,12 @@ def build_application(
     tasks: TaskOwner,
     doorstep: Doorstep,
     agents: AgentSocket,
+    tally: Tally,
 ) -> web.Application:
     """Return the routes; the door only where it is wanted."""
     application = web.Application(middlewares=[_answer], client_max_size=MAX_BODY_BYTES)
     application[DOORSTEP] = doorstep
-    signal = SignalSocket(config, rooms, gates, tasks)
+    signal = SignalSocket(config, rooms, gates, tasks, tally)
     # Services of the server API by name; whoever builds another adds it here.
     services: dict[str, Service] = {
         **absent_services(),
@@ -104,9 +102,17 @@ def build_application(
         services,
         read_timeout_s=doorstep.timeout_s,
         effective=gates.effective if gates is not None else lambda claims: claims,
+        tally=tally,
     )
     routes = application.router
-    routes.add_get("/", _root)
+
+    async def root(_request: web.Request) -> web.Response:
+        # 406 is what the reference says of a node that should get no more people.
+        if rooms.is_stopping:
+            return web.Response(status=406, text="Not Ready\n")
+        return web.Response(text="OK")
+
+    routes.add_get("/", root)
     routes.add_get("/rtc", _not_here)
     routes.add_get("/rtc/validate", _not_here)
     routes.add_get("/agent", agents.handle_socket)

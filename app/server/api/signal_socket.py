@@ -34,6 +34,7 @@ from app.server.room.configuration import from_claims
 from app.server.room.metadata import is_within_limits
 from app.server.room.participant import Participant
 from app.server.room.rooms import Rooms
+from app.server.tally import Tally
 
 log = structlog.get_logger(__name__)
 
@@ -55,9 +56,13 @@ class SignalConnection:
     """The writing half of one socket: messages are queued and leave in their order."""
 
     def __init__(
-        self, socket: web.WebSocketResponse, transport: asyncio.BaseTransport | None
+        self,
+        socket: web.WebSocketResponse,
+        transport: asyncio.BaseTransport | None,
+        tally: Tally | None = None,
     ) -> None:
         self.as_json = False
+        self._tally = tally or Tally()
         self._socket = socket
         self._transport = transport
         self._queue: deque[bytes | str] = deque()
@@ -69,6 +74,7 @@ class SignalConnection:
     def send(self, response: rtc.SignalResponse) -> None:
         """Queue one message; a client that does not read is cut off."""
         if not self._is_closing:
+            self._tally.signal_sent += 1
             self.send_frame(encode_response(response, as_json=self.as_json))
 
     def send_frame(self, frame: bytes | str) -> None:
@@ -133,8 +139,14 @@ class SignalSocket:
     """Handlers of `/rtc/v1` and `/rtc/v1/validate`."""
 
     def __init__(
-        self, config: ServerConfig, rooms: Rooms, gates: Gates | None, tasks: TaskOwner
+        self,
+        config: ServerConfig,
+        rooms: Rooms,
+        gates: Gates | None,
+        tasks: TaskOwner,
+        tally: Tally,
     ) -> None:
+        self._tally = tally
         self._config = config
         self._rooms = rooms
         self._gates = gates
@@ -154,7 +166,7 @@ class SignalSocket:
             max_msg_size=MAX_FRAME_BYTES, heartbeat=HEARTBEAT_S, compress=False
         )
         await socket.prepare(request)
-        connection = SignalConnection(socket, request.transport)
+        connection = SignalConnection(socket, request.transport, self._tally)
         writer = spawn(connection.run(), name="signal-writer", owner=self._tasks)
         try:
             if join.reconnect:
@@ -264,9 +276,11 @@ class SignalSocket:
                 if message.type is WSMsgType.TEXT:
                     connection.as_json = True
                 pace.start()
+                self._tally.signal_received += 1
                 try:
                     participant.handle_request(decode_request(message.data))
                 except ProtocolError as error:
+                    self._tally.signal_malformed += 1
                     participant.note_fault("signal frame dropped", error.reason)
                 # Even without a pause: the others' writers get their turn between two frames.
                 await asyncio.sleep(0 if participant.is_closed else pace.pause_s())

@@ -19,6 +19,7 @@ from google.protobuf.message import DecodeError, Message
 
 from app.protocol.token import Claims
 from app.server.api.auth import HttpRefusal, claims_of
+from app.server.tally import Tally
 
 HTTP_STATUS = {
     "canceled": 408,
@@ -77,21 +78,29 @@ class Twirp:
         *,
         read_timeout_s: float,
         effective: Callable[[Claims], Claims] = lambda claims: claims,
+        tally: Tally | None = None,
     ) -> None:
         """`effective` says what a participant's token is still worth in a hosted room."""
         self._keys = keys
         self._services = services
         self._effective = effective
         self._read_timeout_s = read_timeout_s
+        self._tally = tally or Tally()
 
     async def handle(self, request: web.Request) -> web.Response:
         """Answer one call."""
         service = self._services.get(request.match_info["service"])
         if service is None:
             return web.Response(status=404, text="404 page not found\n")
+        name, method = request.match_info["service"], request.match_info["method"]
+        # Of methods that do not exist one number is enough.
+        counted = (name, method if method in service else "")
         try:
-            return await self._call(request, service.get(request.match_info["method"]))
+            answer = await self._call(request, service.get(method))
+            self._tally.twirp[(*counted, "ok")] += 1
+            return answer
         except TwirpError as error:
+            self._tally.twirp[(*counted, error.code)] += 1
             body: dict[str, object] = {"code": error.code, "msg": error.message}
             if error.meta:
                 body["meta"] = error.meta

@@ -44,6 +44,7 @@ from app.server.room.reports import RoomReports
 from app.server.room.resume import may_resume, resume
 from app.server.room.server_calls import ServerCalls
 from app.server.room.update_batch import UpdateBatch
+from app.server.tally import Tally
 from app.server.tracks.media import RoomMedia
 
 log = structlog.get_logger(__name__)
@@ -62,6 +63,7 @@ class RoomServices:
     refresh_token: Callable[[Claims, models.ParticipantInfo], str]
     tasks: TaskOwner
     gates: Gates | None = None
+    tally: Tally = field(default_factory=Tally)
     closing: set[asyncio.Task[None]] = field(default_factory=set)
 
 
@@ -96,7 +98,7 @@ class Room:
             changed=self._data_tracks_changed, may_subscribe=self._may_subscribe
         )
         self._sif_trailer = secrets.token_bytes(24)
-        self._media = RoomMedia(speakers_changed=self._on_speakers)
+        self._media = RoomMedia(speakers_changed=self._on_speakers, tally=services.tally)
         self._loop = asyncio.get_running_loop()
         self._created_s = self._loop.time()
         self._last_left_s: float | None = None
@@ -198,6 +200,7 @@ class Room:
         self.data_tracks.join(participant)
         self._schedule_room_update()
         self.agents.participant_joined(participant)
+        self._services.tally.joined += 1
         log.info("participant joined", room=self.info.sid, participant=participant.sid)
         return participant
 
@@ -415,11 +418,13 @@ class Room:
         if label not in (RELIABLE, LOSSY):
             # Other labels are no part of the protocol.
             return
+        self._services.tally.data_received[label] += 1
         try:
             self.route_data(participant.data_sender, label, data)
             for room, guest in self.windows.of(participant.sid):
                 room.route_data(guest.data_sender, label, data)
         except ProtocolError as error:
+            self._services.tally.data_dropped += 1
             participant.note_fault("data packet dropped", error.reason)
 
     def data_track_requested(self, participant: Participant, request: rtc.SignalRequest) -> None:
@@ -580,6 +585,8 @@ class Room:
         routed = self._router.route(sender, label, data, self._sids())
         if routed is not None:
             self._deliver(routed, sender.sid)
+        else:
+            self._services.tally.data_dropped += 1
 
     def _sids(self) -> Mapping[str, str]:
         return {p.identity: p.sid for p in self.participants.values()}
@@ -590,6 +597,7 @@ class Room:
         if flow is not None:
             flow.note_receivers(routed.label, len(routed.to))
         receivers = [self.participants[sid] for sid in routed.to]
+        self._services.tally.data_sent[routed.label] += len(receivers)
         for receiver in receivers:
             receiver.send_data(routed.label, routed.data, flow)
 

@@ -274,6 +274,7 @@ class ParticipantMedia:
                 case rtcp.Nack():
                     downtrack = self._downtracks.get(item.media_ssrc)
                     if downtrack is not None:
+                        self.room.tally.nacks_received += len(item.seqs)
                         downtrack.handle_nack(item.seqs, now_s)
                 case rtcp.ReferenceTime():
                     self._send(
@@ -297,6 +298,7 @@ class ParticipantMedia:
 
     def send_pli(self, ssrc: int) -> None:
         """Ask this publisher for a keyframe."""
+        self.room.tally.plis_sent += 1
         self._send(rtcp.build_pli(REPORTER_SSRC, ssrc))
 
     def _send(self, compound: bytes) -> None:

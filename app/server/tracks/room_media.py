@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from app.server.tally import Tally
 from app.sfu.speakers import WINDOW_S, Speakers
 
 if TYPE_CHECKING:
@@ -27,8 +28,12 @@ class RoomMedia:
     """
 
     def __init__(
-        self, speakers_changed: Callable[[Sequence[SpeakerChange]], None] | None = None
+        self,
+        speakers_changed: Callable[[Sequence[SpeakerChange]], None] | None = None,
+        *,
+        tally: Tally | None = None,
     ) -> None:
+        self.tally = tally or Tally()
         self._loop = asyncio.get_running_loop()
         self._speakers_changed = speakers_changed
         self.speakers = Speakers()
