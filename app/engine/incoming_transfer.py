@@ -165,13 +165,19 @@ class IncomingTransfer:
 
     # -- what the sender says -----------------------------------------------------------------
 
-    def answer(self) -> OfferAnswer:
+    async def answer(self) -> OfferAnswer:
         """Answer an offer, the first one or one that is repeated after a break."""
         self._still()
         if self._paused:
             return OfferAnswer(Answer.PAUSED)
         if self.record.state is TransferState.OFFERED:
             return OfferAnswer(Answer.ASK)
+        # Who offers again sends nothing any more; what came before is to be on the disk first.
+        await self._let_go()
+        if self.record.state is TransferState.DONE:
+            return OfferAnswer(Answer.DONE)
+        if self._is_ending:
+            return OfferAnswer(Answer.DECLINE, refusal=Refusal.CANCELLED)
         self.record.resumable = False
         self._teller.turn(self.record, TransferState.RUNNING)
         return OfferAnswer(Answer.ACCEPT, self._saving.position, self._saving.prefix_sha256)

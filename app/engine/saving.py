@@ -302,8 +302,13 @@ class Saving:
         )
         self._about = about
         temporary = self._note.with_suffix(".tmp")
-        temporary.write_bytes(encode_partial(about))
-        temporary.replace(self._note)
+        try:
+            temporary.write_bytes(encode_partial(about))
+            temporary.replace(self._note)
+        except OSError:
+            # A full disk: the older note still says something true.
+            temporary.unlink(missing_ok=True)
+            raise
 
     def _rehash(self) -> None:
         left = self.position

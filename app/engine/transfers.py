@@ -222,7 +222,7 @@ class Transfers:
     async def _take_offer(self, identity: str, offer: FileOffer) -> OfferAnswer:
         known = self._find_incoming(identity, offer.file_id)
         if known is not None and known.offer == offer and known.can_go_on:
-            return known.answer()
+            return await known.answer()
         under_way = [each for each in self._incoming.values() if not each.record.state.is_over]
         if self._is_closed or len(under_way) >= MAX_INCOMING or self._is_taken(offer.file_id):
             return OfferAnswer(Answer.DECLINE, refusal=Refusal.BUSY)
@@ -241,7 +241,7 @@ class Transfers:
         transfer = self._take(record, offer, saving, policy, is_lanai=True)
         # What this person has begun to take is not asked about again.
         transfer.begin(ask=policy.ask and saving.position == 0)
-        return transfer.answer()
+        return await transfer.answer()
 
     async def _prepare(
         self, saving: Saving, size_bytes: int, policy: ReceivePolicy

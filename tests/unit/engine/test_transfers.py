@@ -258,6 +258,28 @@ async def test_a_disk_that_fills_up_is_said_and_the_file_goes_on_when_there_is_r
     assert bo.room.heads[-1].label.offset == 1_000_000
 
 
+async def test_a_note_that_cannot_be_written_leaves_nothing_behind(
+    bo: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bo.folder.mkdir()
+    offer = FileOffer("c" * 32, "a.bin", 10)
+    part = saving.Saving(bo.folder, offer, PartialFile(offer, "ada-1", "jam"))
+    part.prepare()
+    part.start(0)
+    part.write(b"12345")
+
+    def full(path: Path, data: bytes) -> int:
+        path.open("wb").close()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    part.pause()
+
+    assert [name for name in bo.files() if name.endswith(".tmp")] == []
+    part.drop()
+    assert bo.files() == []
+
+
 async def test_what_does_not_fit_is_refused_before_a_byte_is_sent(
     room: TransferRoom, ada: Person, bo: Person, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
