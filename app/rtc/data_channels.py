@@ -64,7 +64,8 @@ class DataChannels:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._max_send_bytes = MAX_SEND_BYTES
         self._flushing: asyncio.Handle | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        self._timer_at_s = 0.0
         self._waiters: list[tuple[str, int, Callable[[], None]]] = []
         self._inbox: deque[tuple[str, bytes]] = deque()
         self._delivering: asyncio.Handle | None = None
@@ -249,9 +250,11 @@ class DataChannels:
             return
         timer = self._timer
         if timer is not None:
-            if timer.when() <= deadline_s:
+            # Its time is kept here: uvloop gives a handle without one when it is due already.
+            if self._timer_at_s <= deadline_s:
                 return
             timer.cancel()
+        self._timer_at_s = deadline_s
         self._timer = self._loop.call_at(deadline_s, self._on_timer)
 
     def _on_timer(self) -> None:

@@ -94,6 +94,29 @@ async def test_large_messages_arrive_whole_and_in_order_over_a_lossy_wire() -> N
     await close_pair(pair, server, client)
 
 
+async def test_timers_of_a_loop_that_calls_what_is_due_at_once_are_enough(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pair = DtlsPair()
+    server, client = Inbox(pair.server), Inbox(pair.client)
+    client.channels.create("_reliable")
+    await pair.connect()
+    loop = asyncio.get_running_loop()
+    # uvloop: a handle without a time for what is due already.
+    monkeypatch.setattr(
+        loop, "call_at", lambda _when, callback, *args, **_context: loop.call_soon(callback, *args)
+    )
+    server.channels.start(LOCAL_SCTP_PORT, 65_535)
+    client.channels.start(LOCAL_SCTP_PORT, 65_535)
+    for _ in range(2_000):
+        if client.opened:
+            break
+        await asyncio.sleep(0)
+    assert client.opened == ["_reliable"]
+    monkeypatch.undo()
+    await close_pair(pair, server, client)
+
+
 async def test_what_is_held_back_stops_its_sender_and_comes_in_order() -> None:
     pair = DtlsPair()
     server, client = await open_pair(pair)
