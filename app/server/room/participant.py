@@ -569,7 +569,7 @@ class Participant(TransportObserver):
 
     def on_data(self, label: str, data: bytes) -> None:
         """Pass a message up to be routed."""
-        if not self.is_closed and self.data_flow.admits(label):
+        if not self.is_closed and self.data_flow.admits(label, len(data)):
             self._events.data_received(self, label, data)
 
     def _on_join_timeout(self) -> None:

@@ -19,7 +19,7 @@ from tests.bench.data.peers import add_server_options, cpu_s, server_for, wheel_
 PACKET_BYTES = 15_000
 WARM_UP_BYTES = 2_000_000
 MEASURED_BYTES = 30_000_000
-AT_ONCE = 16
+AT_ONCE = 4
 
 
 async def move(source: rtc.Room, arrived: asyncio.Queue[int], total: int) -> None:

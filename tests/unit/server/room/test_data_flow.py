@@ -10,6 +10,7 @@ import structlog
 from app.server.room.data_flow import (
     BURST,
     HIGH_BYTES,
+    LARGE_COST,
     LEAST_READ_BYTES,
     LOW_BYTES,
     MOST_BYTES,
@@ -72,10 +73,10 @@ def test_lossy_messages_over_budget_are_dropped_and_counted() -> None:
     async def scenario() -> None:
         person = Person("PA_1")
         for label in (LOSSY, DATA_TRACK):
-            admitted = sum(person.flow.admits(label) for _ in range(10_000))
+            admitted = sum(person.flow.admits(label, 60) for _ in range(10_000))
             assert admitted == BURST[label]
         assert person.flow.dropped == 20_000 - BURST[LOSSY] - BURST[DATA_TRACK]
-        assert not person.flow.admits("another")
+        assert not person.flow.admits("another", 60)
         assert not person.transport.is_held
         person.flow.close()
 
@@ -92,7 +93,7 @@ def test_reliable_messages_over_budget_wait_and_none_is_dropped() -> None:
         while admitted < 10_000:
             while person.transport.is_held:  # noqa: ASYNC110 - virtual time
                 await asyncio.sleep(0.001)
-            assert person.flow.admits(RELIABLE)
+            assert person.flow.admits(RELIABLE, 60)
             admitted += 1
         assert person.flow.dropped == 0
         took_s = loop.time() - began_s
@@ -104,11 +105,24 @@ def test_reliable_messages_over_budget_wait_and_none_is_dropped() -> None:
     assert abs(took_s - expected_s) < 0.5
 
 
+def test_the_pieces_of_a_transfer_cost_less() -> None:
+    async def scenario() -> int:
+        person = Person("PA_1")
+        admitted = 0
+        while not person.transport.is_held:
+            person.flow.admits(RELIABLE, 15_000)
+            admitted += 1
+        person.flow.close()
+        return admitted
+
+    assert run_virtually(scenario()) == 1 + BURST[RELIABLE] / LARGE_COST
+
+
 def test_a_message_to_many_costs_more() -> None:
     async def scenario() -> int:
         person = Person("PA_1")
         admitted = 0
-        while person.flow.admits(LOSSY):
+        while person.flow.admits(LOSSY, 60):
             person.flow.note_receivers(LOSSY, 41)
             admitted += 1
         person.flow.close()
