@@ -356,6 +356,10 @@ class EngineClient:
         """Take somebody's hand down."""
         await self.call(lambda desk: desk.here.moderation.lower_hand(identity))
 
+    async def rename_person(self, identity: str, name: str) -> None:
+        """Give somebody another name, for everybody, as long as the meeting lasts."""
+        await self.call(lambda desk: desk.here.moderation.rename(identity, name))
+
     async def set_role(self, identity: str, role: Role) -> None:
         """Make somebody host, co-host or guest; the last host stays one (REFUSED, `last_host`)."""
         await self.call(lambda desk: desk.here.moderation.set_role(identity, role))

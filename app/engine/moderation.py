@@ -136,6 +136,10 @@ class Moderation:
             "UpdateParticipant", {"identity": identity, "attributes": {HAND_ATTRIBUTE: ""}}
         )
 
+    async def rename(self, identity: str, name: str) -> None:
+        """Give somebody another name in this meeting."""
+        await self._call("UpdateParticipant", {"identity": identity, "name": name})
+
     # --- what everybody says about himself
 
     async def set_hand(self, up: bool) -> None:

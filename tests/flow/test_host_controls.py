@@ -124,12 +124,15 @@ async def test_hands_status_and_reactions_are_seen_by_the_others(tmp_path: Path)
         down = await guest.wait(
             PersonChanged, lambda e: bool(e.person.status) and not e.person.hand_at_ms
         )
+        await host.engine.rename_person(me.identity, "Bob")
+        renamed = await guest.wait(PersonChanged, lambda e: e.person.name == "Bob")
 
     assert up.person.identity == reaction.identity == me.identity
     assert status.person.status == "back at five"
     assert (reaction.name, reaction.emoji, reaction.is_mine) == ("Bo", "👍", False)
     assert [e.is_mine for e in guest.all(ReactionReceived)] == [True]
     assert down.person.is_me
+    assert renamed.person.is_me
 
 
 async def test_the_host_mutes_and_removes_and_a_guest_cannot(tmp_path: Path) -> None:
@@ -162,6 +165,7 @@ async def test_the_host_mutes_and_removes_and_a_guest_cannot(tmp_path: Path) -> 
             guest.engine.mute_person(host_me.identity),
             guest.engine.remove_person(host_me.identity),
             guest.engine.lower_hand(host_me.identity),
+            guest.engine.rename_person(host_me.identity, "Nobody"),
             guest.engine.set_role(me.identity, Role.HOST),
             guest.engine.change_rules(locked=True),
             guest.engine.answer_all_knocks(admit=True),
@@ -183,7 +187,7 @@ async def test_the_host_mutes_and_removes_and_a_guest_cannot(tmp_path: Path) -> 
         with pytest.raises(WorldError) as gone:
             await host.engine.remove_person("nobody")
 
-    assert refusals == [Reason.DENIED] * 7
+    assert refusals == [Reason.DENIED] * 8
     assert ended.cause is EndCause.REMOVED
     assert again.identity == me.identity
     assert gone.value.reason is Reason.NOT_FOUND

@@ -12,13 +12,20 @@ from app.ui.theme import TypeStyle
 from app.ui.widgets import Button, Dialog, IconPlate, Switch, TextField, TextLabel
 
 
-def ask_name(host: QWidget, name: str, on_name: Callable[[str], None]) -> Dialog:
-    """Ask what people should call this person."""
-    dialog = Dialog(host, "Your name", "What should people call you?", width_px=420)
+def ask_name(
+    host: QWidget,
+    name: str,
+    on_name: Callable[[str], None],
+    *,
+    title: str = "Your name",
+    question: str = "What should people call you?",
+) -> Dialog:
+    """Ask what people should call this person, or somebody else."""
+    dialog = Dialog(host, title, question, width_px=420)
     dialog.setObjectName("profileDialog")
     field = TextField("Your name", "user")
     field.setObjectName("profileName")
-    field.setAccessibleName("Your name")
+    field.setAccessibleName(title)
     field.setMaxLength(64)
     field.setText(name)
     field.selectAll()

@@ -31,6 +31,7 @@ from app.engine.events import (
     RoomRulesChanged,
 )
 from app.runtime.errors import WorldError
+from app.ui.home.dialogs import ask_name
 from app.ui.home.words import typeset
 from app.ui.people.host_popover import HostPopover
 from app.ui.people.model import Roster, hand_places, may_moderate
@@ -285,6 +286,12 @@ class PeopleDesk(QObject):
             shortcut="Ctrl+Shift+H",
         )
         menu.add_item(
+            "Change your name",
+            partial(self._ask_name, me),
+            icon="pencil-simple",
+            name="actionRename",
+        )
+        menu.add_item(
             "Set a status",
             partial(self._ask_status, me.status),
             icon="smiley",
@@ -331,6 +338,12 @@ class PeopleDesk(QObject):
             )
         if self._rules is not None and not person.is_agent:
             self._add_role(menu, me, person)
+        menu.add_item(
+            "Rename",
+            partial(self._ask_name, person),
+            icon="pencil-simple",
+            name="actionRename",
+        )
         menu.addSeparator()
         menu.add_item(
             "Remove from meeting",
@@ -353,6 +366,19 @@ class PeopleDesk(QObject):
             ),
             icon="crown-simple",
             name="actionCoHost",
+        )
+
+    def _ask_name(self, person: Person) -> None:
+        engine, identity = self._engine, person.identity
+        if person.is_me:
+            ask_name(self._page, person.name, lambda name: self._do(engine.set_name(name)))
+            return
+        ask_name(
+            self._page,
+            person.name,
+            lambda name: self._do_to(person.name, "rename", engine.rename_person(identity, name)),
+            title=f"Rename {person.name}",
+            question="Everybody in this meeting sees the new name.",
         )
 
     def _ask_remove(self, person: Person) -> None:

@@ -362,7 +362,7 @@ def test_a_menu_entry_is_an_action_with_a_name(meeting: Meeting) -> None:
         for action in menu.actions()
         if isinstance(action, QAction)
     }
-    deeds = {"actionMute", "actionStopVideo", "actionRemove"}
+    deeds = {"actionMute", "actionStopVideo", "actionRename", "actionRemove"}
     assert names - {""} == {"actionPin", "actionMessage", "actionSendFile"} | deeds
     for menu in meeting.page.findChildren(Menu):
         menu.close()

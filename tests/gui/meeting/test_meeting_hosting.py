@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QLineEdit
 
 from app.engine.events import (
     Knock,
@@ -225,6 +226,22 @@ def test_a_co_host_is_made_and_made_a_guest_again(meeting: Meeting) -> None:
 
     roles = [args for name, args, _ in meeting.engine.asked if name == "set_role"]
     assert roles == [("mia-2", Role.COHOST), ("mia-2", Role.GUEST)]
+
+
+@pytest.mark.parametrize(
+    ("identity", "asked"), [("mia-2", ("mia-2", "Maria")), ("noa-1", ("Maria",))]
+)
+def test_names_are_changed_by_a_host_or_by_oneself(
+    meeting: Meeting, identity: str, asked: tuple[str, ...]
+) -> None:
+    host_menu(meeting, identity)
+    meeting.choose("actionRename")
+    field = meeting.find_as("profileName", QLineEdit)
+    field.setText("Maria")
+    meeting.click("profileSave")
+
+    command = "rename" if identity == "mia-2" else "set_name"
+    assert [args for name, args, _ in meeting.engine.asked if name == command] == [asked]
 
 
 def test_muting_everybody_is_asked_for_first(meeting: Meeting) -> None:
