@@ -488,7 +488,9 @@ class Session:
         return connection
 
     def on_message(self, label: str, data: bytes) -> None:
-        """Take a message of a data channel."""
+        """Take a message of a data channel; none after the end."""
+        if self._is_closed:
+            return
         if label == DATA_TRACK:
             self.data_tracks.remote.handle_packet(data)
             return
@@ -555,7 +557,9 @@ class Session:
         self._observer.on_token_refreshed(token)
 
     def on_track_opened(self, track: DownlinkTrack, router: MediaRouter) -> None:
-        """Take a track that reaches us."""
+        """Take a track that reaches us; none after the end, for nobody would close it."""
+        if self._is_closed:
+            return
         receiver: Receiver
         if track.kind == "audio":
             receiver = AudioRtpReceiver(track.track_sid, track.ssrc, dict(track.codecs))
@@ -601,7 +605,9 @@ class Session:
                 self._start_return(f"leave {lk_rtc.LeaveRequest.Action.Name(leave.action)}", None)
 
     def on_signal(self, kind: str, message: Message) -> None:
-        """Take a message about the room."""
+        """Take a message about the room; while the socket is being closed nobody wants it."""
+        if self._is_closed:
+            return
         observer = self._observer
         match message:
             case lk_rtc.ParticipantUpdate():
