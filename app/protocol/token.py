@@ -199,11 +199,13 @@ def verify_token(token: str, keys: Mapping[str, str], *, now_s: float) -> Claims
         raise TokenError(TokenFault.NO_GRANT)
     attributes = claims.get("attributes") or {}
     room_config = claims.get("roomConfig")
+    kind_details = claims.get("kindDetails") or ()
     if (
         not isinstance(video, dict)
         or not isinstance(attributes, dict)
         or not all(isinstance(value, str) for value in attributes.values())
         or not isinstance(room_config, dict | None)
+        or not isinstance(kind_details, list | tuple)
     ):
         raise TokenError(TokenFault.MALFORMED)
     return Claims(
@@ -212,7 +214,7 @@ def verify_token(token: str, keys: Mapping[str, str], *, now_s: float) -> Claims
         metadata=_text(claims, "metadata"),
         attributes=attributes,
         kind=_text(claims, "kind"),
-        kind_details=tuple(d for d in claims.get("kindDetails") or () if isinstance(d, str)),
+        kind_details=tuple(d for d in kind_details if isinstance(d, str)),
         video=_grant_from_claim(video),
         room_config=room_config,
         sha256=_text(claims, "sha256"),

@@ -165,6 +165,24 @@ async def test_an_unknown_track_is_waited_for_a_minute(
         }
 
 
+async def test_wishes_without_end_or_sense_cost_little(service: SfuService) -> None:
+    update = rtc.UpdateDataSubscription.Update
+    async with client(service, "alice") as alice, client(service, "mallory") as mallory:
+        await want(mallory, "DTR_" + "x" * 1_000_000)
+        sids = [f"DTR_{number}" for number in range(2_000)]
+        # A frame of the largest size, of the shortest wishes.
+        sids += [""] * 400_000
+        wishes = [update(track_sid=sid, subscribe=True) for sid in sids]
+        await mallory.send(update_data_subscription=rtc.UpdateDataSubscription(updates=wishes))
+        await mallory.round_trip()
+        await alice.round_trip()
+        hostile = room_of(service).by_identity("mallory")
+        assert hostile is not None
+        kept = room_of(service).data_tracks._desks[hostile.sid].wishes
+        assert len(kept) == module.MAX_WISHES
+        assert sum(map(len, kept)) < 64 * module.MAX_WISHES
+
+
 async def test_automatic_subscription_is_for_those_who_ask(service: SfuService) -> None:
     settings = rtc.ConnectionSettings(auto_subscribe=True, auto_subscribe_data_track=True)
     wanting = rtc.JoinRequest(connection_settings=settings)

@@ -13,9 +13,11 @@ from structlog.testing import capture_logs
 
 from app.engine.session import Session
 from app.protocol.token import peek_claims
+from app.server.config import HostedRoom, ServerConfig
+from app.server.service import SfuService
 from tests.support.door_client import ROOM, DoorClient, hosting, token_as
 from tests.support.raw_signal import RawSignal
-from tests.support.session_room import Witness, eventually, joined, serving, token
+from tests.support.session_room import KEY, SECRET, Witness, eventually, joined, serving, token
 
 HOST = token_as("host", "ada")
 
@@ -120,6 +122,32 @@ async def test_the_passcode_and_the_size_are_the_hosts_to_change() -> None:
             assert client.joined.room.max_participants == 1
             assert await door.knock(passcode="pst") == (503, {"error": "full"})
             assert await refusal_at_the_socket(service.url, token_as("guest", "eve")) == 503
+
+
+async def test_another_rule_does_not_open_a_room_that_has_a_size() -> None:
+    config = ServerConfig(
+        keys={KEY: SECRET},
+        port=0,
+        rtc_port=0,
+        door=True,
+        max_participants=1,
+        rooms=(HostedRoom(ROOM),),
+    )
+    service = SfuService(config)
+    await service.start()
+    try:
+        base = service.url.replace("ws://", "http://")
+        async with aiohttp.ClientSession() as http, RawSignal(service.url, HOST) as client:
+            door = DoorClient(base, http)
+            assert (await door.patch(HOST, allow={"chat": False}))[1]["max_people"] == 1
+            assert client.joined.room.max_participants == 1
+            assert await refusal_at_the_socket(service.url, token_as("guest", "eve")) == 503
+            assert await door.knock() == (503, {"error": "full"})
+            # Unless that is what the host wants.
+            await door.patch(HOST, max_people=0)
+            assert (await door.knock())[0] == 200
+    finally:
+        await service.stop()
 
 
 async def test_a_new_role_comes_with_a_token_and_is_seen_by_all() -> None:

@@ -7,6 +7,7 @@ import json
 import time
 import zlib
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from typing import Any
 
 import aiohttp
@@ -107,6 +108,33 @@ async def test_a_burst_of_large_metadata_cuts_nobody_off(service: SfuService) ->
         for task in hostile:
             task.cancel()
         await asyncio.gather(*hostile, return_exceptions=True)
+
+
+async def test_people_with_a_lot_of_metadata_keep_nobody_out(service: SfuService) -> None:
+    async with AsyncExitStack() as stack:
+        for number in range(20):
+            mallory = await stack.enter_async_context(raw(service, f"m{number}"))
+            text = str(number % 10) * 500_000
+            await mallory.send(update_metadata=rtc.UpdateParticipantMetadata(metadata=text))
+            await mallory.receive("request_response")
+            reading = asyncio.ensure_future(mallory.wait_closed())
+            stack.callback(reading.cancel)
+        async with raw(service, "alice") as alice:
+            assert alice.joined.ByteSize() > 8 << 20
+            await alice.round_trip()
+
+
+async def test_simulated_speech_is_ended_by_one_timer_however_often_it_is_asked_for(
+    service: SfuService,
+) -> None:
+    loop = asyncio.get_running_loop()
+    before = len(loop._scheduled)  # type: ignore[attr-defined]  # asyncio's own
+    async with raw(service, "mallory") as mallory:
+        for _ in range(500):
+            await mallory.send(simulate=rtc.SimulateScenario(speaker_update=60))
+        await mallory.round_trip()
+        running = [timer for timer in loop._scheduled if not timer.cancelled()]  # type: ignore[attr-defined]
+        assert len(running) < before + 50
 
 
 async def test_a_client_that_reads_nothing_is_let_go(service: SfuService) -> None:

@@ -14,47 +14,19 @@ from livekit.protocol import models, rtc
 from app.protocol.token import sign_claims, verify_claims
 from app.server.api import absent_services
 from app.server.config import ServerConfig
-from app.server.room.room import Room
 from app.server.service import SfuService
+from tests.support.management import (
+    ADMIN,
+    Api,
+    announce,
+    client,
+    microphone,
+    signed,
+    update_of,
+)
 from tests.support.raw_signal import RawSignal
 from tests.support.session_room import KEY, SECRET, eventually, token
 from tests.support.vectors import VectorRecord, read_vector
-
-ADMIN = {"roomAdmin": True, "room": "room"}
-
-
-def signed(video: dict[str, Any], **claims: Any) -> str:
-    now_s = int(time.time())
-    return sign_claims(
-        {"iss": KEY, "nbf": now_s, "exp": now_s + 600, "video": video, **claims},
-        api_secret=SECRET,
-    )
-
-
-class Api:
-    """Speaks Twirp JSON to one server."""
-
-    def __init__(self, service: SfuService, session: aiohttp.ClientSession) -> None:
-        self.url = service.url.replace("ws://", "http://") + "/twirp"
-        self.session = session
-
-    async def call(
-        self, method: str, body: Any, video: dict[str, Any] | None = None, **claims: Any
-    ) -> tuple[int, Any]:
-        """Return status and body; `method` may name its service."""
-        path = method if "/" in method else f"livekit.RoomService/{method}"
-        headers = {}
-        if video is not None:
-            headers["Authorization"] = f"Bearer {signed(video, **claims)}"
-        url = f"{self.url}/{path}"
-        async with self.session.post(url, json=body, headers=headers) as response:
-            return response.status, await response.json()
-
-    async def admin(self, method: str, **body: Any) -> Any:
-        """Call as an administrator of `room` and return a success."""
-        status, answer = await self.call(method, {"room": "room", **body}, ADMIN)
-        assert status == 200, answer
-        return answer
 
 
 @pytest.fixture
@@ -69,38 +41,6 @@ async def service() -> AsyncIterator[SfuService]:
 async def api(service: SfuService) -> AsyncIterator[Api]:
     async with aiohttp.ClientSession() as session:
         yield Api(service, session)
-
-
-def client(service: SfuService, identity: str, **grant: Any) -> RawSignal:
-    return RawSignal(service.url, token(identity, **grant))
-
-
-async def update_of(raw: RawSignal, identity: str) -> models.ParticipantInfo:
-    while True:
-        for info in (await raw.receive("update")).update.participants:
-            if info.identity == identity:
-                return info
-
-
-def microphone(cid: str = "c1") -> rtc.AddTrackRequest:
-    return rtc.AddTrackRequest(
-        cid=cid, type=models.TrackType.AUDIO, source=models.TrackSource.MICROPHONE, muted=True
-    )
-
-
-async def announce(service: SfuService, raw: RawSignal, identity: str, cid: str = "c1") -> str:
-    """Publish a track without media."""
-    return await announce_in(service.rooms.live["room"], raw, identity, cid)
-
-
-async def announce_in(room: Room, raw: RawSignal, identity: str, cid: str) -> str:
-    """The same in another room."""
-    await raw.send(add_track=microphone(cid))
-    sid: str = (await raw.receive("track_published")).track_published.track.sid
-    publisher = room.by_identity(identity)
-    assert publisher is not None
-    publisher._announce(publisher.publisher.publications[sid])
-    return sid
 
 
 # --- the envelope
@@ -560,141 +500,6 @@ async def test_data_that_is_too_large_or_for_no_room_is_refused(
         status, answer = await api.call("SendData", {"room": "room", "data": large}, ADMIN)
         assert (status, answer["code"]) == (400, "invalid_argument")
         await api.admin("SendData", data="aGk=", nonce=base64.b64encode(bytes(16)).decode())
-
-
-# --- from one room to another
-
-
-SIDE = {**ADMIN, "destinationRoom": "side"}
-LISTENING = rtc.JoinRequest(
-    client_info=models.ClientInfo(protocol=17),
-    connection_settings=rtc.ConnectionSettings(auto_subscribe=True),
-)
-
-
-async def test_a_moved_participant_is_in_the_other_room_with_everything_it_has(
-    service: SfuService, api: Api
-) -> None:
-    async with (
-        RawSignal(service.url, token("alice"), LISTENING) as alice,
-        client(service, "bob") as bob,
-        RawSignal(service.url, token("carol", room="side"), LISTENING) as carol,
-    ):
-        sid = await announce(service, alice, "alice")
-        wish = {"room": "room", "identity": "alice", "destination_room": "side"}
-        assert await api.call("MoveParticipant", wish, SIDE) == (200, {})
-
-        gone = await update_of(bob, "alice")
-        while gone.state != models.ParticipantInfo.DISCONNECTED:
-            gone = await update_of(bob, "alice")
-        left = await update_of(alice, "bob")
-        while left.state != models.ParticipantInfo.DISCONNECTED:
-            left = await update_of(alice, "bob")
-        moved = (await alice.receive("room_moved")).room_moved
-        assert moved.room.name == "side"
-        assert moved.participant.sid == alice.joined.participant.sid
-        assert moved.participant.version > gone.version
-        assert [track.sid for track in moved.participant.tracks] == [sid]
-        assert [p.identity for p in moved.other_participants] == ["carol"]
-        claims = verify_claims(moved.token, {KEY: SECRET}, now_s=time.time())
-        assert (claims["sub"], claims["video"]["room"]) == ("alice", "side")
-
-        came = await update_of(carol, "alice")
-        assert [track.sid for track in came.tracks] == [sid]
-        room, side = service.rooms.find("room"), service.rooms.find("side")
-        assert room is not None
-        assert side is not None
-        assert room.by_identity("alice") is None
-        listener, mover = side.by_identity("carol"), side.by_identity("alice")
-        assert listener is not None
-        assert mover is not None
-        assert listener.subscriber.track_sids == {sid}
-        # From now on it is a participant of the other room like any other.
-        second = await announce_in(side, alice, "alice", "c2")
-        assert listener.subscriber.track_sids == {sid, second}
-        await alice.send(update_metadata=rtc.UpdateParticipantMetadata(name="Ada"))
-        while (await update_of(carol, "alice")).name != "Ada":
-            pass
-        await alice.close()
-        while (await update_of(carol, "alice")).state != models.ParticipantInfo.DISCONNECTED:
-            pass
-
-
-async def test_nobody_is_moved_to_where_the_identity_is_taken_or_no_place_is_left(
-    service: SfuService, api: Api
-) -> None:
-    wish = {"room": "room", "identity": "alice", "destination_room": "side"}
-    await api.call("CreateRoom", {"name": "side", "max_participants": 1}, {"roomCreate": True})
-    status, answer = await api.call("MoveParticipant", wish, SIDE)
-    assert (status, answer["code"]) == (404, "not_found")
-    async with client(service, "alice"), client(service, "alice", room="side"):
-        for method in ("MoveParticipant", "ForwardParticipant"):
-            status, answer = await api.call(method, wish, SIDE)
-            assert (status, answer["code"]) == (409, "already_exists")
-    async with client(service, "alice"), client(service, "bob", room="side"):
-        await eventually(lambda: len(service.rooms.live["side"].participants) == 1)
-        status, answer = await api.call("MoveParticipant", wish, SIDE)
-        assert (status, answer["code"]) == (429, "resource_exhausted")
-        assert service.rooms.live["room"].by_identity("alice") is not None
-
-
-async def test_a_forwarded_participant_is_seen_in_both_rooms_until_it_leaves(
-    service: SfuService, api: Api
-) -> None:
-    wish = {"room": "room", "identity": "alice", "destination_room": "side"}
-    side_admin = {"roomAdmin": True, "room": "side"}
-    async with (
-        client(service, "alice") as alice,
-        RawSignal(service.url, token("bob"), LISTENING) as bob,
-        RawSignal(service.url, token("carol", room="side"), LISTENING) as carol,
-    ):
-        sid = await announce(service, alice, "alice")
-        assert (await api.call("ForwardParticipant", wish, SIDE))[0] == 200
-        assert (await api.call("ForwardParticipant", wish, SIDE))[0] == 200
-        seen = await update_of(carol, "alice")
-        assert list(seen.kind_details) == [models.ParticipantInfo.FORWARDED]
-        assert [track.sid for track in seen.tracks] == [sid]
-        room, side = service.rooms.live["room"], service.rooms.live["side"]
-        listener = side.by_identity("carol")
-        assert listener is not None
-        assert listener.subscriber.track_sids == {sid}
-        assert room.by_identity("alice") is not None
-        # What changes at home changes here.
-        second = await announce(service, alice, "alice", "c2")
-        assert listener.subscriber.track_sids == {sid, second}
-        await alice.send(update_metadata=rtc.UpdateParticipantMetadata(attributes={"a": "b"}))
-        while dict((await update_of(carol, "alice")).attributes) != {"a": "b"}:
-            pass
-        await alice.send(subscription_permission=rtc.SubscriptionPermission(all_participants=False))
-        await alice.round_trip()
-        assert listener.subscriber.track_sids == set()
-        await alice.send(subscription_permission=rtc.SubscriptionPermission(all_participants=True))
-        await alice.round_trip()
-        assert listener.subscriber.track_sids == {sid, second}
-        # Late comers find it, and so does the API.
-        late = client(service, "dave", room="side")
-        async with late:
-            assert {p.identity for p in late.joined.other_participants} == {"alice", "carol"}
-        _, listed = await api.call("ListParticipants", {"room": "side"}, side_admin)
-        assert "alice" in {person["identity"] for person in listed["participants"]}
-        # Removing it there ends the forwarding, and nothing else.
-        body = {"room": "side", "identity": "alice"}
-        assert (await api.call("RemoveParticipant", body, side_admin))[0] == 200
-        while (await update_of(carol, "alice")).state != models.ParticipantInfo.DISCONNECTED:
-            pass
-        assert listener.subscriber.track_sids == set()
-        hearer = room.by_identity("bob")
-        assert hearer is not None
-        assert hearer.subscriber.track_sids == {sid, second}
-        # And so does its leaving.
-        assert (await api.call("ForwardParticipant", wish, SIDE))[0] == 200
-        assert listener.subscriber.track_sids == {sid, second}
-        await alice.send(leave=rtc.LeaveRequest())
-        while (await update_of(carol, "alice")).state != models.ParticipantInfo.DISCONNECTED:
-            pass
-        assert listener.subscriber.track_sids == set()
-        assert not side.guests
-        await bob.round_trip()
 
 
 # --- what tokens and the configuration say of rooms

@@ -14,6 +14,7 @@ from app.protocol.token import Claims
 from app.server.agents.room_agents import RoomAgents, TooManyDispatchesError
 from app.server.agents.worker import MAX_NAME_CHARS, check_deployment
 from app.server.api import grants
+from app.server.api.room_service import room_for
 from app.server.api.twirp import Method, Service, TwirpError
 from app.server.room.metadata import MAX_ATTRIBUTES_BYTES, MAX_METADATA_BYTES, MAX_NAME_BYTES
 from app.server.room.rooms import Rooms
@@ -39,7 +40,7 @@ class AgentDispatchService:
     ) -> Message:
         grants.need_room_admin(claims, request.room)
         _check(request)
-        agents = self._rooms.get_or_create(request.room).agents
+        agents = room_for(self._rooms, request.room).agents
         try:
             return agents.dispatch(
                 agent_name=request.agent_name,

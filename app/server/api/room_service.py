@@ -83,13 +83,11 @@ class RoomService:
             words = f"room name length exceeds limits: max length {MAX_NAME_BYTES}"
             raise TwirpError("invalid_argument", words)
         _check_metadata(request.metadata)
-        if self._rooms.is_stopping:
-            raise TwirpError("unavailable", "server is shutting down")
         try:
             wanted = configuration.from_request(request)
         except ProtocolError as error:
             raise TwirpError("invalid_argument", error.reason) from error
-        return self._rooms.get_or_create(request.name, wanted).snapshot()
+        return room_for(self._rooms, request.name, wanted).snapshot()
 
     async def _list_rooms(
         self, claims: Claims | None, request: messages.ListRoomsRequest
@@ -211,7 +209,7 @@ class RoomService:
         if len(request.destination_room.encode()) > MAX_NAME_BYTES:
             raise TwirpError("invalid_argument", "room name length exceeds limits")
         participant = self._participant(request.room, request.identity)
-        target = self._rooms.get_or_create(request.destination_room)
+        target = room_for(self._rooms, request.destination_room)
         if target.by_identity(participant.identity) is not None:
             raise _already_there()
         if target.is_full_for(participant.claims):
@@ -279,6 +277,15 @@ class RoomService:
         if participant is None:
             raise TwirpError("not_found", "participant does not exist")
         return participant
+
+
+def room_for(
+    rooms: Rooms, name: str, wanted: configuration.RoomConfiguration | None = None
+) -> Room:
+    """Return the room of this name, made if need be; a server that stops makes none."""
+    if rooms.is_stopping:
+        raise TwirpError("unavailable", "server is shutting down")
+    return rooms.get_or_create(name, wanted or configuration.RoomConfiguration())
 
 
 def _already_there() -> TwirpError:

@@ -20,13 +20,13 @@ from app.protocol.signal_server import (
     MAX_FRAME_BYTES,
     decode_join_request,
     decode_request,
-    encode_response,
     leave_response,
 )
 from app.protocol.token import Claims
 from app.runtime.budget import Budget
 from app.runtime.tasks import TaskOwner, spawn
 from app.server.api.auth import HttpRefusal, joining_claims
+from app.server.api.signal_frames import FrameCache
 from app.server.config import ServerConfig
 from app.server.gate.gate import GateRefusal
 from app.server.gate.gates import Gates
@@ -39,7 +39,8 @@ from app.server.tally import Tally
 log = structlog.get_logger(__name__)
 
 HEARTBEAT_S = 20.0
-# A client that takes nothing for this much is not coming back.
+# A client that takes nothing for this much is not coming back. The largest message does not
+# count: what a newcomer is told of a room full of people with a lot of metadata is one message.
 MAX_QUEUED_BYTES = 8 * 1024 * 1024
 # What is still unsent this long after the end is not waited for.
 CLOSE_TIMEOUT_S = 5.0
@@ -60,9 +61,11 @@ class SignalConnection:
         socket: web.WebSocketResponse,
         transport: asyncio.BaseTransport | None,
         tally: Tally | None = None,
+        frames: FrameCache | None = None,
     ) -> None:
         self.as_json = False
         self._tally = tally or Tally()
+        self._frames = frames or FrameCache()
         self._socket = socket
         self._transport = transport
         self._queue: deque[bytes | str] = deque()
@@ -75,7 +78,7 @@ class SignalConnection:
         """Queue one message; a client that does not read is cut off."""
         if not self._is_closing:
             self._tally.signal_sent += 1
-            self.send_frame(encode_response(response, as_json=self.as_json))
+            self.send_frame(self._frames.encode(response, as_json=self.as_json))
 
     def send_frame(self, frame: bytes | str) -> None:
         """Queue one encoded message."""
@@ -83,7 +86,9 @@ class SignalConnection:
             return
         self._queue.append(frame)
         self._queued_bytes += len(frame)
-        if self._queued_bytes > MAX_QUEUED_BYTES:
+        if self._queued_bytes > MAX_QUEUED_BYTES and (
+            self._queued_bytes - max(map(len, self._queue)) > MAX_QUEUED_BYTES
+        ):
             log.warning("signalling client does not read")
             self._queue.clear()
             self._queued_bytes = 0
@@ -147,6 +152,7 @@ class SignalSocket:
         tally: Tally,
     ) -> None:
         self._tally = tally
+        self._frames = FrameCache()
         self._config = config
         self._rooms = rooms
         self._gates = gates
@@ -166,7 +172,7 @@ class SignalSocket:
             max_msg_size=MAX_FRAME_BYTES, heartbeat=HEARTBEAT_S, compress=False
         )
         await socket.prepare(request)
-        connection = SignalConnection(socket, request.transport, self._tally)
+        connection = SignalConnection(socket, request.transport, self._tally, self._frames)
         writer = spawn(connection.run(), name="signal-writer", owner=self._tasks)
         try:
             if join.reconnect:
@@ -190,7 +196,9 @@ class SignalSocket:
             raise HttpRefusal(401, "no permissions to access the room")
         if not is_within_limits(claims, join):
             raise HttpRefusal(400, "name, metadata or attributes too large")
-        self._check_room(claims)
+        if not join.reconnect:
+            # A resume makes no room and takes no place; the session may be in another room by now.
+            self._check_room(claims)
         return claims, join
 
     def _check_room(self, claims: Claims) -> None:

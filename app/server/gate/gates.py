@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -94,7 +95,11 @@ class Gates:
         if gate is None:
             gate = self._live[room.name] = Gate(HostedRoom(name=room.name))
         self._rooms[room.name] = room
-        room.info.max_participants = gate.rules.max_people or room.info.max_participants
+        # What the room was made with is a rule like any other, until the host changes it.
+        gate.rules = replace(
+            gate.rules, max_people=gate.rules.max_people or room.info.max_participants
+        )
+        room.info.max_participants = gate.rules.max_people
 
     def room_closed(self, room: Room) -> None:
         """A room is over."""
@@ -120,7 +125,10 @@ class Gates:
 
     def participant_left(self, room: Room, participant: Participant, reason: int) -> None:
         """Somebody is gone; who was sent away stays so."""
-        self._own_permissions.pop(participant.sid, None)
+        own = self._own_permissions.pop(participant.sid, None)
+        if own is not None and reason == models.DisconnectReason.MIGRATION:
+            # In the next room that room's rules are what counts.
+            participant.info.permission.CopyFrom(own)
         gate = self.find(room.name)
         if gate is not None and reason == models.DisconnectReason.PARTICIPANT_REMOVED:
             gate.standing.note_removed(participant.identity)

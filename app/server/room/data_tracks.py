@@ -32,6 +32,7 @@ MAX_ENCODING_BYTES = 32
 # A publisher's sixty-four tracks and a subscriber's thousand are far beyond honest use.
 MAX_TRACKS = 64
 MAX_WISHES = 1_024
+MAX_SID_CHARS = 64
 UNKNOWN_TRACK_S = 60.0
 
 Reasons = rtc.RequestResponse
@@ -154,10 +155,6 @@ class DataTracks:
         desk = self._desks.get(participant.sid)
         return [] if desk is None else [track.info for track in desk.tracks.values()]
 
-    def has_all(self, participant: Participant, sids: set[str]) -> bool:
-        """Whether a resuming client's tracks are all still here."""
-        return sids <= {info.sid for info in self.infos(participant)}
-
     def handle_request(self, participant: Participant, request: rtc.SignalRequest) -> None:
         """Act on one of the three requests about data tracks."""
         if participant.sid not in self._desks:
@@ -217,6 +214,13 @@ class DataTracks:
                 self._wish(other, track.sid)
             if track.sid in self._desks[other.sid].wishes:
                 self._settle(other)
+
+    def offer_all(self, publisher: Participant) -> None:
+        """Offer what somebody publishes who was hidden until now."""
+        desk = self._desks.get(publisher.sid)
+        tracks = self._shown.get(publisher.sid, {}) if desk is None else desk.tracks
+        for track in list(tracks.values()):
+            self._offer(track)
 
     def _refusal(
         self, participant: Participant, request: rtc.PublishDataTrackRequest
@@ -286,6 +290,7 @@ class DataTracks:
     ) -> None:
         """Take wishes for tracks and the end of wishes."""
         desk = self._desks[participant.sid]
+        self._drop_old_wishes(desk)
         is_less = False
         for update in request.updates:
             if update.subscribe:
@@ -317,12 +322,15 @@ class DataTracks:
 
     def _wish(self, participant: Participant, track_sid: str) -> None:
         wishes = self._desks[participant.sid].wishes
+        if len(wishes) < MAX_WISHES and len(track_sid) <= MAX_SID_CHARS:
+            wishes.setdefault(track_sid, self._loop.time())
+
+    def _drop_old_wishes(self, desk: _Desk) -> None:
+        """Wait no longer for tracks that have not come; once per request, which may be long."""
         now_s = self._loop.time()
-        for sid in [s for s, at_s in wishes.items() if now_s - at_s > UNKNOWN_TRACK_S]:
+        for sid in [s for s, at_s in desk.wishes.items() if now_s - at_s > UNKNOWN_TRACK_S]:
             if sid not in self._by_sid:
-                del wishes[sid]
-        if len(wishes) < MAX_WISHES:
-            wishes.setdefault(track_sid, now_s)
+                del desk.wishes[sid]
 
     def _settle(self, participant: Participant) -> None:
         """Make the subscriptions what wishes and permissions allow."""
@@ -332,10 +340,11 @@ class DataTracks:
             track = self._by_sid.get(sid)
             if track is None or track.publisher is participant:
                 continue
-            if track.publisher.is_hidden:
+            has_it = participant.sid in track.downlinks
+            if track.publisher.is_hidden and not has_it:
+                # Nobody has heard of it, and nobody learns of it by asking.
                 continue
             allowed = self._may_subscribe(participant, track.publisher, sid)
-            has_it = participant.sid in track.downlinks
             if allowed is not desk.told.get(sid):
                 desk.told[sid] = allowed
                 self._send_permission(participant, track, allowed=allowed)

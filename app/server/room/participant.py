@@ -125,6 +125,7 @@ class Participant(TransportObserver):
         )
         self._deadline = self._loop.call_later(JOIN_TIMEOUT_S, self._on_join_timeout)
         self._grace: asyncio.TimerHandle | None = None
+        self._silence: asyncio.TimerHandle | None = None
 
     # --- facts
 
@@ -216,8 +217,9 @@ class Participant(TransportObserver):
             return
         self.is_closed = True
         self._deadline.cancel()
-        if self._grace is not None:
-            self._grace.cancel()
+        for timer in (self._grace, self._silence):
+            if timer is not None:
+                timer.cancel()
         self.data_flow.close()
         self.subscriber.close()
         self.publisher.close()
@@ -507,6 +509,12 @@ class Participant(TransportObserver):
                 self.resume_faults.arm(ResumeFault.CUT_AT_ONCE, self._loop.time())
             case _:
                 log.debug("simulation is not offered", participant=self.sid)
+
+    def fall_silent_after(self, seconds: float, silence: Callable[[], None]) -> None:
+        """End its simulated speech; the newest end is the only one."""
+        if self._silence is not None:
+            self._silence.cancel()
+        self._silence = self._loop.call_later(seconds, silence)
 
     def _refuse(self, echo: rtc.RequestResponse) -> None:
         self._respond(echo, rtc.RequestResponse.NOT_ALLOWED)

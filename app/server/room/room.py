@@ -293,18 +293,26 @@ class Room:
 
     def participant_permitted(self, participant: Participant, *, was_hidden: bool) -> None:
         """Tell everybody; who hides is gone for the others, who shows itself has come."""
+        rooms = (self, *(room for room, _ in self.windows.of(participant.sid)))
         if participant.is_hidden and not was_hidden:
             gone = participant.snapshot()
             gone.state = States.DISCONNECTED
             del gone.data_tracks[:]
-            update = rtc.ParticipantUpdate(participants=[gone])
-            self._broadcast(rtc.SignalResponse(update=update), except_sid=participant.sid)
+            update = rtc.SignalResponse(update=rtc.ParticipantUpdate(participants=[gone]))
+            for room in rooms:
+                room.tell_gone(participant.sid, update)
         if self._gates is not None:
             self._gates.permission_set(self, participant)
         self._broadcast_update(participant, to_self=True)
         self.permissions_changed(participant)
         for publisher, publication in self._publications().values():
             self._review(participant, publisher, publication)
+        if was_hidden and not participant.is_hidden:
+            for publication in participant.publisher.publications.values():
+                for room in rooms:
+                    room.offer_track(participant, publication)
+            for room in rooms:
+                room.data_tracks.offer_all(participant)
 
     def participant_active(self, participant: Participant) -> None:
         """Media flows."""
@@ -320,6 +328,11 @@ class Room:
         """Give everybody a token that lasts."""
         for participant in self.participants.values():
             self.claims_changed(participant)
+
+    def tell_gone(self, sid: str, update: rtc.SignalResponse) -> None:
+        """Tell the people here that somebody is not to be seen any more."""
+        self._batch.forget(sid)
+        self._broadcast(update, except_sid=sid)
 
     def track_announced(self, participant: Participant, publication: Publication) -> None:
         """Tell everybody, then subscribe those who want everything."""
@@ -407,7 +420,9 @@ class Room:
     def speaking_simulated(self, participant: Participant, seconds: float) -> None:
         """Let the participant seem to speak, and fall silent."""
         self._on_speakers([(participant.sid, 0.9, True)])
-        self._loop.call_later(seconds, self._on_speakers, [(participant.sid, 0.0, False)])
+        participant.fall_silent_after(
+            seconds, lambda: self._on_speakers([(participant.sid, 0.0, False)])
+        )
 
     def data_received(self, participant: Participant, label: str, data: bytes) -> None:
         """Route a data packet to whom it is for."""
@@ -662,15 +677,21 @@ class Room:
         if to_self:
             participant.send(update)
         if not participant.is_hidden:
-            self._tell_others(participant, may_wait=may_wait)
+            self._tell_others(participant, may_wait=may_wait, update=update)
             participant.told_bytes += update.ByteSize()
         for room, guest in self.windows.of(participant.sid):
             room.guest_changed(guest, may_wait=may_wait)
 
-    def _tell_others(self, person: Participant | Guest, *, may_wait: bool) -> None:
+    def _tell_others(
+        self,
+        person: Participant | Guest,
+        *,
+        may_wait: bool,
+        update: rtc.SignalResponse | None = None,
+    ) -> None:
         people, now_s = len(self.participants), self._loop.time()
         if self._batch.handle_change(person.sid, may_wait=may_wait, people=people, now_s=now_s):
-            self._broadcast(_update_of(person), except_sid=person.sid)
+            self._broadcast(update or _update_of(person), except_sid=person.sid)
         else:
             self._schedule_batch()
 

@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 
 from livekit.protocol import models
 
+from app.server.room.data_router import MAX_SERVER_PACKET_BYTES
+
 ACK_TIMEOUT_S = 2.0
 RESPONSE_TIMEOUT_S = 10.0
 MAX_TIMEOUT_S = 600.0
@@ -70,7 +72,6 @@ class ServerCalls:
         if len(self._calls) >= MAX_CALLS:
             raise CallFailed(SEND_FAILED, "Failed to send")
         call_id = str(uuid.uuid4())
-        call = self._calls[call_id] = _Call(target_sid)
         packet = models.DataPacket(
             kind=models.DataPacket.RELIABLE,
             participant_identity=call_id,
@@ -83,8 +84,13 @@ class ServerCalls:
                 version=1,
             ),
         )
+        data = packet.SerializeToString()
+        if len(data) > MAX_SERVER_PACKET_BYTES:
+            # The name of the method, then: nobody would ever see such a packet.
+            raise CallFailed(PAYLOAD_TOO_LARGE, "Request payload too large")
+        call = self._calls[call_id] = _Call(target_sid)
         try:
-            send(packet.SerializeToString())
+            send(data)
             return await self._wait(call, timeout_s)
         finally:
             del self._calls[call_id]

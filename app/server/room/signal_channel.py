@@ -66,7 +66,8 @@ class SignalChannel:
         self._kept: list[rtc.SignalResponse] = []
         self._kept_bytes = 0
         self._has_overflowed = False
-        self._doubtful: deque[tuple[float, rtc.SignalResponse]] = deque(maxlen=MAX_DOUBTFUL)
+        self._doubtful: deque[tuple[float, rtc.SignalResponse]] = deque()
+        self._doubtful_bytes = 0
         self._departed: dict[str, tuple[float, models.ParticipantInfo]] = {}
         self._heard_s = now_s()
 
@@ -95,7 +96,7 @@ class SignalChannel:
             self._note_departed(response.update)
         if self._is_attached:
             if kind in _ANSWERS:
-                self._doubtful.append((self._now_s(), response))
+                self._doubt(response)
             self._sink.send(response)
         elif kind not in _COVERED and self.can_resume:
             self._keep(response)
@@ -107,10 +108,30 @@ class SignalChannel:
             self._has_overflowed = True
             self._kept.clear()
 
+    def _doubt(self, response: rtc.SignalResponse) -> None:
+        """Keep an answer for a while; refusals repeat the whole request, so bytes count."""
+        now_s, doubtful = self._now_s(), self._doubtful
+        doubtful.append((now_s, response))
+        self._doubtful_bytes += response.ByteSize()
+        while doubtful and (
+            len(doubtful) > MAX_DOUBTFUL
+            or self._doubtful_bytes > MAX_KEPT_BYTES
+            or now_s - doubtful[0][0] > DOUBT_S
+        ):
+            self._doubtful_bytes -= doubtful.popleft()[1].ByteSize()
+
     def _note_departed(self, update: rtc.ParticipantUpdate) -> None:
         for info in update.participants:
             if info.state == models.ParticipantInfo.DISCONNECTED:
-                self._departed[info.sid] = (self._now_s(), info)
+                # No more of it than a resume says: metadata may be half a megabyte.
+                gone = models.ParticipantInfo(
+                    sid=info.sid,
+                    identity=info.identity,
+                    version=info.version,
+                    state=info.state,
+                    disconnect_reason=info.disconnect_reason,
+                )
+                self._departed[info.sid] = (self._now_s(), gone)
         while len(self._departed) > MAX_DEPARTED:
             del self._departed[next(iter(self._departed))]
 
@@ -137,6 +158,7 @@ class SignalChannel:
         owed = [response for at_s, response in self._doubtful if now_s - at_s <= DOUBT_S]
         owed += self._kept
         self._doubtful.clear()
+        self._doubtful_bytes = 0
         self._kept, self._kept_bytes = [], 0
         return owed
 
@@ -146,13 +168,7 @@ class SignalChannel:
         Not those whose identity is back: clients that match by it would end the new stay.
         """
         return [
-            models.ParticipantInfo(
-                sid=info.sid,
-                identity=info.identity,
-                version=info.version,
-                state=info.state,
-                disconnect_reason=info.disconnect_reason,
-            )
+            info
             for at_s, info in self._departed.values()
             if at_s >= self._heard_s and info.identity not in present
         ]

@@ -104,3 +104,12 @@ async def test_who_leaves_who_is_silent_and_what_is_too_large_have_codes_of_thei
             await task
         codes.append(caught.value.code)
     assert codes == [1501, 1502, 1503, 1402]
+
+
+async def test_a_call_that_fits_no_packet_is_refused_at_once() -> None:
+    target = Target()
+    task = target.start(method="m" * 70_000)
+    with pytest.raises(CallFailed) as raised:
+        await task
+    assert raised.value.code == server_calls.PAYLOAD_TOO_LARGE
+    assert target.packets.empty()

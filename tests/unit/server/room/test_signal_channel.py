@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from livekit.protocol import models, rtc
 
-from app.server.room.signal_channel import DOUBT_S, MAX_KEPT, SignalChannel
+from app.server.room.signal_channel import DOUBT_S, MAX_KEPT, MAX_KEPT_BYTES, SignalChannel
 
 
 class Socket:
@@ -120,3 +120,25 @@ def test_after_the_end_nothing_is_kept() -> None:
     scene.channel.detach(scene.socket)
     scene.channel.close()
     assert not scene.channel.can_resume
+
+
+def test_refusals_that_repeat_large_requests_are_not_kept_without_end() -> None:
+    scene = Scene()
+    for number in range(60):
+        update = rtc.UpdateParticipantMetadata(metadata=str(number % 10) * 500_000)
+        refused = rtc.RequestResponse(request_id=number, update_metadata=update)
+        scene.channel.send(rtc.SignalResponse(request_response=refused))
+    owed = scene.channel.swap(Socket())
+    assert 0 < sum(response.ByteSize() for response in owed) <= MAX_KEPT_BYTES
+    assert owed[-1].request_response.request_id == 59
+
+
+def test_of_those_who_left_no_more_is_kept_than_is_said() -> None:
+    scene = Scene()
+    for number in range(50):
+        response = left("mallory", f"PA_{number}")
+        response.update.participants[0].metadata = "m" * 500_000
+        scene.channel.send(response)
+    kept = scene.channel._departed.values()
+    assert len(kept) == 50
+    assert sum(info.ByteSize() for _, info in kept) < 5_000
