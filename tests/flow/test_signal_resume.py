@@ -9,6 +9,7 @@ import pytest
 from livekit.protocol import models, rtc
 
 from app.protocol.token import verify_claims
+from app.server.room.moving import move_participant
 from app.server.room.participant import Participant
 from app.server.room.signal_channel import MAX_KEPT
 from app.server.service import SfuService
@@ -210,8 +211,7 @@ async def test_a_move_that_nobody_heard_of_is_told_in_the_new_room(service: SfuS
     ):
         who = await lose_socket(service, first, "alice")
         rooms = service.rooms.live
-        rooms["room"].release(who)
-        rooms["side"].adopt(who)
+        move_participant(who, rooms["room"], rooms["side"])
         # Its token still names the old room.
         async with again(service, "alice", who.sid) as second:
             moved = (await second.receive("room_moved")).room_moved

@@ -19,7 +19,7 @@ from structlog.testing import capture_logs
 from app.protocol.token import verify_claims
 from app.server.api import webhook_delivery
 from app.server.config import ServerConfig
-from app.server.room import moderation
+from app.server.room.moving import move_participant
 from app.server.service import SfuService
 from tests.support.raw_signal import RawSignal
 from tests.support.session_room import KEY, SECRET, eventually, token
@@ -147,7 +147,7 @@ async def test_who_moves_leaves_one_room_in_the_reports_and_is_published_in_the_
         mover = room.by_identity("alice")
         assert mover is not None
         mover._announce(mover.publisher.publications[sid])
-        moderation.move_participant(mover, room, side)
+        move_participant(mover, room, side)
         await eventually(lambda: len(events.get("room", ())) == 4)
         await eventually(lambda: len(events.get("side", ())) == 2)
     assert events["room"][:4] == [

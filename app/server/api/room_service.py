@@ -15,7 +15,7 @@ from app.protocol.token import Claims
 from app.server.api import grants
 from app.server.api.twirp import Method, Service, TwirpError
 from app.server.config import ServerConfig
-from app.server.room import configuration, moderation
+from app.server.room import configuration, moderation, moving
 from app.server.room.data_router import LOSSY, RELIABLE
 from app.server.room.forwarding import Guest
 from app.server.room.metadata import MAX_METADATA_BYTES, MAX_NAME_BYTES, MetadataRefusal
@@ -137,7 +137,7 @@ class RoomService:
         grants.need_room_admin(claims, request.room)
         room, guest = self._rooms.find(request.room), self._guest(request.room, request.identity)
         if room is not None and guest is not None:
-            room.end_guest(guest, Reasons.PARTICIPANT_REMOVED)
+            moving.end_guest(guest, room, Reasons.PARTICIPANT_REMOVED)
         else:
             participant = self._participant(request.room, request.identity)
             self._room(request.room).remove(participant, Reasons.PARTICIPANT_REMOVED)
@@ -185,14 +185,14 @@ class RoomService:
         is_shown = target.guest_by_identity(participant.identity)
         if is_shown is not None and is_shown.participant is not participant:
             raise _already_there()
-        home.forward(participant, target)
+        moving.forward_participant(participant, home, target)
         return messages.ForwardParticipantResponse()
 
     async def _move(
         self, claims: Claims | None, request: messages.MoveParticipantRequest
     ) -> Message:
         participant, target = self._to_another_room(claims, request)
-        moderation.move_participant(participant, self._room(request.room), target)
+        moving.move_participant(participant, self._room(request.room), target)
         return messages.MoveParticipantResponse()
 
     def _to_another_room(

@@ -114,6 +114,10 @@ class Windows:
         """Return where somebody is shown."""
         return list(self._by_sid.get(sid, {}).items())
 
+    def rooms_of(self, sid: str) -> list[Room]:
+        """Return the rooms in which somebody is shown."""
+        return list(self._by_sid.get(sid, ()))
+
     def is_shown(self, sid: str, room: Room) -> bool:
         """Whether somebody is shown there already."""
         return room in self._by_sid.get(sid, {})

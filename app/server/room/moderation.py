@@ -16,7 +16,6 @@ from app.server.room.first_info import permission_of
 from app.server.room.metadata import check_values
 from app.server.room.participant import Participant
 from app.server.room.publisher import source_is_allowed
-from app.server.room.room import Room
 
 
 def update_participant(
@@ -56,23 +55,6 @@ def mute_track(participant: Participant, track_sid: str, muted: bool) -> models.
     track = models.TrackInfo()
     track.CopyFrom(publication.info)
     return track
-
-
-def move_participant(participant: Participant, source: Room, target: Room) -> None:
-    """Bring somebody into another room; its connections, tracks and sid stay what they are."""
-    data_tracks = list(participant.data_tracks)
-    source.release(participant)
-    participant.claims = in_room(participant.claims, target.name)
-    target.adopt(participant, data_tracks)
-
-
-def in_room(claims: Claims, room: str) -> Claims:
-    """Return the claims as a token for another room says them."""
-    grant = dataclasses.replace(claims.video, room=room)
-    raw = {key: value for key, value in claims.raw.items() if key != "roomConfig"}
-    return dataclasses.replace(
-        claims, video=grant, room_config=None, raw={**raw, "video": grant_to_claim(grant)}
-    )
 
 
 def with_permission(claims: Claims, permission: models.ParticipantPermission) -> Claims:

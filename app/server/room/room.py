@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import structlog
@@ -24,6 +24,7 @@ from app.runtime.tasks import TaskOwner, spawn
 from app.server.agents.pool import WorkerPool
 from app.server.agents.room_agents import RoomAgents
 from app.server.gate.gates import Gates
+from app.server.room.announcements import Announcements
 from app.server.room.configuration import RoomConfiguration
 from app.server.room.data_router import (
     DATA_TRACK,
@@ -37,19 +38,19 @@ from app.server.room.data_tracks import DataTracks
 from app.server.room.first_info import is_dependent
 from app.server.room.forwarding import Guest, Windows
 from app.server.room.identifiers import fresh_id
+from app.server.room.moving import end_guest
+from app.server.room.occupancy import Occupancy
 from app.server.room.participant import Participant, Reasons, States
 from app.server.room.ports import SignalSink
 from app.server.room.publication import Publication
 from app.server.room.reports import RoomReports
 from app.server.room.resume import may_resume, resume
 from app.server.room.server_calls import ServerCalls
-from app.server.room.update_batch import UpdateBatch
+from app.server.room.subscriptions import Subscriptions
 from app.server.tally import Tally
 from app.server.tracks.media import RoomMedia
 
 log = structlog.get_logger(__name__)
-
-ROOM_UPDATE_DELAY_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -90,20 +91,21 @@ class Room:
         self.windows = Windows()
         self.calls = ServerCalls()
         self.is_closed = False
-        self._services = services
-        self._router = DataRouter(self.calls.handle_packet)
-        self._batch = UpdateBatch()
-        self._batch_timer: asyncio.TimerHandle | None = None
-        self.data_tracks = DataTracks(
-            changed=self._data_tracks_changed, may_subscribe=self._may_subscribe
+        self.services = services
+        self.subscriptions = Subscriptions(self.participants, self.guests)
+        self.announcements = Announcements(
+            self.participants, self.guests, self.windows, self.snapshot
         )
-        self._sif_trailer = secrets.token_bytes(24)
-        self._media = RoomMedia(speakers_changed=self._on_speakers, tally=services.tally)
+        self.data_tracks = DataTracks(
+            changed=self._data_tracks_changed, may_subscribe=self.subscriptions.may_subscribe
+        )
+        self.media = RoomMedia(
+            speakers_changed=self.announcements.speakers_changed, tally=services.tally
+        )
         self._loop = asyncio.get_running_loop()
-        self._created_s = self._loop.time()
-        self._last_left_s: float | None = None
-        self._had_people = False
-        self._update_timer: asyncio.TimerHandle | None = None
+        self.occupancy = Occupancy(self._loop.time())
+        self._router = DataRouter(self.calls.handle_packet)
+        self._sif_trailer = secrets.token_bytes(24)
         self._gates = services.gates
         if self._gates is not None:
             self._gates.room_opened(self)
@@ -154,9 +156,19 @@ class Room:
         """Whether the room has been empty for longer than it may be."""
         if any(not p.is_dependent for p in self.people):
             return False
-        if self._had_people and self._last_left_s is not None:
-            return now_s - self._last_left_s >= self.info.departure_timeout
-        return now_s - self._created_s >= self.info.empty_timeout
+        return self.occupancy.is_over(
+            now_s,
+            empty_timeout_s=self.info.empty_timeout,
+            departure_timeout_s=self.info.departure_timeout,
+        )
+
+    def now_s(self) -> float:
+        """The loop's time."""
+        return self._loop.time()
+
+    def visible(self) -> list[models.ParticipantInfo]:
+        """Everybody whom the others see."""
+        return [person.snapshot() for person in self.people if not person.is_hidden]
 
     # --- joining and leaving
 
@@ -167,26 +179,23 @@ class Room:
             self.remove(older, Reasons.DUPLICATE_IDENTITY)
         guest = self.guest_by_identity(claims.identity)
         if guest is not None:
-            self.end_guest(guest, Reasons.DUPLICATE_IDENTITY)
+            end_guest(guest, self, Reasons.DUPLICATE_IDENTITY)
         participant = Participant(
             claims,
             request,
             sink=sink,
             events=self,
-            open_transport=self._services.open_transport,
-            room_media=self._media,
+            open_transport=self.services.open_transport,
+            room_media=self.media,
         )
-        others = self._visible()
-        self.participants[participant.sid] = participant
-        self._had_people = self._had_people or not participant.is_dependent
-        if self._gates is not None:
-            self._gates.participant_entered(self, participant)
+        others = self.visible()
+        self.admit(participant)
         participant.send(
             join_response(
                 room=self.snapshot(),
                 participant=participant.snapshot(),
                 others=others,
-                node_id=self._services.node_id,
+                node_id=self.services.node_id,
                 sif_trailer=self._sif_trailer,
                 can_publish=claims.video.may_publish,
             )
@@ -194,15 +203,21 @@ class Room:
         participant.info.state = States.JOINED
         participant.bump()
         self.claims_changed(participant)
-        self._broadcast_update(participant, to_self=False)
-        if participant.settings.auto_subscribe:
-            self._subscribe_to_all(participant)
+        self.announcements.tell(participant, to_self=False)
+        self.subscriptions.welcome(participant)
         self.data_tracks.join(participant)
-        self._schedule_room_update()
+        self.announcements.room_changes()
         self.agents.participant_joined(participant)
-        self._services.tally.joined += 1
+        self.services.tally.joined += 1
         log.info("participant joined", room=self.info.sid, participant=participant.sid)
         return participant
+
+    def admit(self, participant: Participant) -> None:
+        """Count somebody in; the room's rules apply from the first word."""
+        self.participants[participant.sid] = participant
+        self.occupancy.note_came(is_dependent=participant.is_dependent)
+        if self._gates is not None:
+            self._gates.participant_entered(self, participant)
 
     def resume(
         self, claims: Claims, request: rtc.JoinRequest, sink: SignalSink
@@ -214,9 +229,9 @@ class Room:
         resume(
             participant,
             sink,
-            visible=self._visible(),
+            visible=self.visible(),
             room=self.snapshot(),
-            node_id=self._services.node_id,
+            node_id=self.services.node_id,
             fault=participant.resume_faults.take(self._loop.time()),
         )
         self.data_tracks.resend(participant)
@@ -234,28 +249,36 @@ class Room:
         """Remove somebody, end the tracks, tell the others."""
         if self.participants.pop(participant.sid, None) is None:
             return
-        if self._gates is not None:
-            self._gates.participant_left(self, participant, reason)
         self.data_tracks.leave(participant)
         participant.close(reason)
         participant.signal.close()
-        self._forget(participant, reason)
-        self.agents.participant_left(participant, reason)
-        self._broadcast_update(participant, to_self=False)
-        self._services.reports.participant_left(
+        self.forget(participant, reason)
+        self.announcements.tell(participant, to_self=False)
+        self.services.reports.participant_left(
             self.snapshot(), participant.snapshot(), was_active=participant.was_active
         )
-        services = self._services
+        services = self.services
         closing = spawn(participant.close_transport(), name="close", owner=services.tasks)
         services.closing.add(closing)
         closing.add_done_callback(services.closing.discard)
-        self._schedule_room_update()
+        self.announcements.room_changes()
         log.info(
             "participant left",
             room=self.info.sid,
             participant=participant.sid,
             reason=models.DisconnectReason.Name(reason),
         )
+
+    def forget(self, participant: Participant, reason: int) -> None:
+        """Let go of what is kept of somebody who is no longer here."""
+        if self._gates is not None:
+            self._gates.participant_left(self, participant, reason)
+        self.calls.handle_left(participant.sid)
+        self.announcements.forget(participant.sid)
+        for room, guest in self.windows.of(participant.sid):
+            end_guest(guest, room, reason)
+        self.occupancy.note_left(self._loop.time())
+        self.agents.participant_left(participant, reason)
 
     def remove(self, participant: Participant, reason: int) -> None:
         """Send somebody away."""
@@ -270,58 +293,48 @@ class Room:
         for participant in list(self.participants.values()):
             self.remove(participant, reason)
         for guest in list(self.guests.values()):
-            self.end_guest(guest, reason)
-        for timer in (self._update_timer, self._batch_timer):
-            if timer is not None:
-                timer.cancel()
-        self._media.close()
+            end_guest(guest, self, reason)
+        self.announcements.close()
+        self.media.close()
         if self._gates is not None:
             self._gates.room_closed(self)
         self.agents.close()
         log.info("room finished", room=self.info.sid)
-        self._services.reports.room_finished(self.snapshot())
+        self.services.reports.room_finished(self.snapshot())
 
     # --- what participants report (RoomEvents)
 
     def participant_changed(self, participant: Participant) -> None:
         """Tell everybody, the participant included."""
-        self._broadcast_update(participant, to_self=True)
+        self.announcements.tell(participant, to_self=True)
 
     def participant_described(self, participant: Participant) -> None:
         """Tell the participant at once, and the others as soon as there is room for it."""
-        self._broadcast_update(participant, to_self=True, may_wait=True)
+        self.announcements.tell(participant, to_self=True, may_wait=True)
 
     def participant_permitted(self, participant: Participant, *, was_hidden: bool) -> None:
         """Tell everybody; who hides is gone for the others, who shows itself has come."""
-        rooms = (self, *(room for room, _ in self.windows.of(participant.sid)))
         if participant.is_hidden and not was_hidden:
-            gone = participant.snapshot()
-            gone.state = States.DISCONNECTED
-            del gone.data_tracks[:]
-            update = rtc.SignalResponse(update=rtc.ParticipantUpdate(participants=[gone]))
-            for room in rooms:
-                room.tell_gone(participant.sid, update)
+            self.announcements.tell_hidden(participant)
         if self._gates is not None:
             self._gates.permission_set(self, participant)
-        self._broadcast_update(participant, to_self=True)
+        self.announcements.tell(participant, to_self=True)
         self.permissions_changed(participant)
-        for publisher, publication in self._publications().values():
-            self._review(participant, publisher, publication)
+        self.subscriptions.review_received(participant)
         if was_hidden and not participant.is_hidden:
-            for publication in participant.publisher.publications.values():
-                for room in rooms:
-                    room.offer_track(participant, publication)
-            for room in rooms:
+            for room in (self, *self.windows.rooms_of(participant.sid)):
+                for publication in participant.publisher.publications.values():
+                    room.subscriptions.offer(participant, publication)
                 room.data_tracks.offer_all(participant)
 
     def participant_active(self, participant: Participant) -> None:
         """Media flows."""
-        self._broadcast_update(participant, to_self=True)
-        self._services.reports.participant_joined(self.snapshot(), participant.snapshot())
+        self.announcements.tell(participant, to_self=True)
+        self.services.reports.participant_joined(self.snapshot(), participant.snapshot())
 
     def claims_changed(self, participant: Participant) -> None:
         """Send a token that carries the claims as they are now."""
-        token = self._services.refresh_token(participant.claims, participant.info)
+        token = self.services.refresh_token(participant.claims, participant.info)
         participant.send(rtc.SignalResponse(refresh_token=token))
 
     def refresh_tokens(self) -> None:
@@ -329,33 +342,27 @@ class Room:
         for participant in self.participants.values():
             self.claims_changed(participant)
 
-    def tell_gone(self, sid: str, update: rtc.SignalResponse) -> None:
-        """Tell the people here that somebody is not to be seen any more."""
-        self._batch.forget(sid)
-        self._broadcast(update, except_sid=sid)
-
     def track_announced(self, participant: Participant, publication: Publication) -> None:
         """Tell everybody, then subscribe those who want everything."""
-        self._broadcast_update(participant, to_self=True)
-        self._services.reports.track_published(
+        self.announcements.tell(participant, to_self=True)
+        self.services.reports.track_published(
             self.snapshot(), participant.snapshot(), publication.info
         )
-        self.offer_track(participant, publication)
+        self.subscriptions.offer(participant, publication)
         for room, guest in self.windows.of(participant.sid):
-            room.offer_track(guest, publication)
-        self._schedule_room_update()
+            room.subscriptions.offer(guest, publication)
+        self.announcements.room_changes()
         self.agents.participant_published(participant)
 
     def track_ended(self, participant: Participant, publication: Publication) -> None:
         """Tell everybody and end the subscriptions."""
-        self._broadcast_update(participant, to_self=not participant.is_closed)
-        for room in (self, *(room for room, _ in self.windows.of(participant.sid))):
-            for other in room.participants.values():
-                other.subscriber.forget(publication.sid)
-        self._services.reports.track_unpublished(
+        self.announcements.tell(participant, to_self=not participant.is_closed)
+        for room in (self, *self.windows.rooms_of(participant.sid)):
+            room.subscriptions.forget(publication.sid)
+        self.services.reports.track_unpublished(
             self.snapshot(), participant.snapshot(), publication.info
         )
-        self._schedule_room_update()
+        self.announcements.room_changes()
 
     def track_subscribed(self, publication: Publication) -> None:
         """Tell the publisher that somebody listens: agents wait for it."""
@@ -371,75 +378,44 @@ class Room:
         self, participant: Participant, track_sids: set[str], subscribe: bool
     ) -> None:
         """Subscribe to announced tracks, or stop."""
-        known = self._publications()
-        for track_sid in track_sids:
-            if not subscribe:
-                participant.subscriber.withheld.discard(track_sid)
-                participant.subscriber.unsubscribe(track_sid)
-            elif track_sid in known:
-                self._subscribe(participant, *known[track_sid])
+        self.subscriptions.request(participant, track_sids, subscribe=subscribe)
 
     def permissions_changed(self, participant: Participant) -> None:
         """Take tracks away from those who may no longer have them, and give them back."""
         self.data_tracks.permissions_changed()
-        self.review_tracks(participant)
+        self.subscriptions.review(participant)
         for room, guest in self.windows.of(participant.sid):
             room.data_tracks.permissions_changed()
-            room.review_tracks(guest)
-
-    def review_tracks(self, participant: Participant | Guest) -> None:
-        """Look again who here may have somebody's tracks."""
-        for publication in participant.publisher.publications.values():
-            for other in self.participants.values():
-                self._review(other, participant, publication)
-
-    def _review(
-        self, other: Participant, publisher: Participant | Guest, publication: Publication
-    ) -> None:
-        """Look again whether somebody may have a track."""
-        if other is publisher or not publication.is_announced:
-            return
-        allowed = self._may_subscribe(other, publisher, publication.sid)
-        subscriber = other.subscriber
-        if publication.sid in subscriber.track_sids and not allowed:
-            subscriber.unsubscribe(publication.sid)
-            subscriber.withheld.add(publication.sid)
-            self._send_permission(other, publisher, publication, allowed=False)
-        elif allowed and publication.sid in subscriber.withheld:
-            subscriber.withheld.discard(publication.sid)
-            self._send_permission(other, publisher, publication, allowed=True)
-            subscriber.subscribe(publication)
+            room.subscriptions.review(guest)
 
     def settings_requested(
         self, participant: Participant, request: rtc.UpdateTrackSettings
     ) -> None:
         """Apply what a subscriber wants of its downlinks."""
-        known = {sid: publication for sid, (_, publication) in self._publications().items()}
-        participant.subscriber.apply_settings(request, known)
+        self.subscriptions.apply_settings(participant, request)
 
     def speaking_simulated(self, participant: Participant, seconds: float) -> None:
         """Let the participant seem to speak, and fall silent."""
-        self._on_speakers([(participant.sid, 0.9, True)])
-        participant.fall_silent_after(
-            seconds, lambda: self._on_speakers([(participant.sid, 0.0, False)])
-        )
+        tell = self.announcements.speakers_changed
+        tell([(participant.sid, 0.9, True)])
+        participant.fall_silent_after(seconds, lambda: tell([(participant.sid, 0.0, False)]))
 
     def data_received(self, participant: Participant, label: str, data: bytes) -> None:
         """Route a data packet to whom it is for."""
         if label == DATA_TRACK:
-            for shown_in in (self, *(room for room, _ in self.windows.of(participant.sid))):
+            for shown_in in (self, *self.windows.rooms_of(participant.sid)):
                 shown_in.data_tracks.forward(participant.sid, data)
             return
         if label not in (RELIABLE, LOSSY):
             # Other labels are no part of the protocol.
             return
-        self._services.tally.data_received[label] += 1
+        self.services.tally.data_received[label] += 1
         try:
             self.route_data(participant.data_sender, label, data)
             for room, guest in self.windows.of(participant.sid):
                 room.route_data(guest.data_sender, label, data)
         except ProtocolError as error:
-            self._services.tally.data_dropped += 1
+            self.services.tally.data_dropped += 1
             participant.note_fault("data packet dropped", error.reason)
 
     def data_track_requested(self, participant: Participant, request: rtc.SignalRequest) -> None:
@@ -449,10 +425,10 @@ class Room:
     def _data_tracks_changed(self, participant: Participant) -> None:
         participant.data_tracks = self.data_tracks.infos(participant)
         participant.bump()
-        self._broadcast_update(participant, to_self=True)
-        for room, _ in self.windows.of(participant.sid):
+        self.announcements.tell(participant, to_self=True)
+        for room in self.windows.rooms_of(participant.sid):
             room.data_tracks.show(participant)
-        self._schedule_room_update()
+        self.announcements.room_changes()
 
     # --- what the server API does
 
@@ -465,135 +441,12 @@ class Room:
     def set_metadata(self, metadata: str) -> None:
         """Change the room's metadata and tell everybody."""
         self.info.metadata = metadata
-        if self._update_timer is not None:
-            self._update_timer.cancel()
-        self._send_room_update()
-
-    def forward(self, participant: Participant, target: Room) -> None:
-        """Show one of ours in another room too; once is enough."""
-        if self.windows.is_shown(participant.sid, target):
-            return
-        guest = Guest(participant, self)
-        target.guests[guest.sid] = guest
-        self.windows.open(guest, target)
-        target.guest_changed(guest, may_wait=False)
-        for publication in participant.publisher.publications.values():
-            target.offer_track(guest, publication)
-        target.data_tracks.show(participant)
-        target._schedule_room_update()
-
-    def guest_changed(self, guest: Guest, *, may_wait: bool) -> None:
-        """Tell everybody of a guest."""
-        if not guest.is_hidden:
-            self._tell_others(guest, may_wait=may_wait)
-
-    def end_guest(self, guest: Guest, reason: int) -> None:
-        """Show a guest no longer."""
-        if self.guests.pop(guest.sid, None) is None:
-            return
-        guest.home.windows.close(guest.sid, self)
-        self.data_tracks.hide(guest.sid)
-        self._batch.forget(guest.sid)
-        for other in self.participants.values():
-            for track_sid in guest.publisher.publications:
-                other.subscriber.forget(track_sid)
-        if not guest.is_hidden:
-            gone = _departed(guest.snapshot(), reason)
-            self._broadcast(rtc.SignalResponse(update=rtc.ParticipantUpdate(participants=[gone])))
-        self._last_left_s = self._loop.time()
-        self._schedule_room_update()
-
-    def release(self, participant: Participant) -> None:
-        """Let somebody go who moves on to another room: here it has left."""
-        for publication in participant.publisher.publications.values():
-            for other in self.participants.values():
-                other.subscriber.forget(publication.sid)
-        participant.former_rooms.append(self.name)
-        departed = participant.snapshot()
-        self.data_tracks.leave(participant)
-        for publication_info in departed.tracks:
-            self._services.reports.track_unpublished(self.snapshot(), departed, publication_info)
-        del self.participants[participant.sid]
-        if self._gates is not None:
-            self._gates.participant_left(self, participant, Reasons.MIGRATION)
-        self._forget(participant, Reasons.MIGRATION)
-        self.agents.participant_left(participant, Reasons.MIGRATION)
-        departed = _departed(departed, Reasons.MIGRATION)
-        if not participant.is_hidden:
-            update = rtc.ParticipantUpdate(participants=[departed])
-            self._broadcast(rtc.SignalResponse(update=update))
-        # Some SDKs keep the people of the old room unless they are told of each.
-        others = [_departed(info, Reasons.MIGRATION) for info in self._visible()]
-        if others:
-            update = rtc.ParticipantUpdate(participants=others)
-            participant.send(rtc.SignalResponse(update=update))
-        self._services.reports.participant_left(
-            self.snapshot(), departed, was_active=participant.was_active
-        )
-        self._schedule_room_update()
-
-    def adopt(
-        self, participant: Participant, data_tracks: Sequence[models.DataTrackInfo] = ()
-    ) -> None:
-        """Take in somebody who comes from another room with all its connections."""
-        guest = self.guest_by_identity(participant.identity)
-        if guest is not None:
-            self.end_guest(guest, Reasons.MIGRATION)
-        others = self._visible()
-        participant.move_to(self, self._media)
-        self.participants[participant.sid] = participant
-        self._had_people = self._had_people or not participant.is_dependent
-        if self._gates is not None:
-            self._gates.participant_entered(self, participant)
-        participant.data_tracks = data_tracks
-        participant.send(
-            rtc.SignalResponse(
-                room_moved=rtc.RoomMovedResponse(
-                    room=self.snapshot(),
-                    token=self._services.refresh_token(participant.claims, participant.info),
-                    participant=participant.snapshot(),
-                    other_participants=others,
-                )
-            )
-        )
-        self._broadcast_update(participant, to_self=False)
-        if participant.settings.auto_subscribe:
-            self._subscribe_to_all(participant)
-        self.data_tracks.join(participant, data_tracks)
-        reports = self._services.reports
-        if participant.is_active:
-            reports.participant_joined(self.snapshot(), participant.snapshot())
-        for publication in participant.publisher.publications.values():
-            self.offer_track(participant, publication)
-            if publication.is_announced:
-                reports.track_published(self.snapshot(), participant.snapshot(), publication.info)
-        self._schedule_room_update()
-        self.agents.participant_joined(participant)
-        if participant.is_publisher:
-            self.agents.participant_published(participant)
-        log.info("participant moved in", room=self.info.sid, participant=participant.sid)
+        self.announcements.tell_of_room()
 
     # --- inside
 
-    def _visible(self) -> list[models.ParticipantInfo]:
-        return [person.snapshot() for person in self.people if not person.is_hidden]
-
     def _person(self, sid: str) -> Participant | Guest | None:
         return self.participants.get(sid) or self.guests.get(sid)
-
-    def _forget(self, participant: Participant, reason: int) -> None:
-        """Let go of what is kept of somebody who is no longer here."""
-        self.calls.handle_left(participant.sid)
-        self._batch.forget(participant.sid)
-        for room, guest in self.windows.of(participant.sid):
-            room.end_guest(guest, reason)
-        self._last_left_s = self._loop.time()
-
-    def offer_track(self, publisher: Participant | Guest, publication: Publication) -> None:
-        """Subscribe those who want everything."""
-        for other in self.participants.values():
-            if other.settings.auto_subscribe:
-                self._subscribe(other, publisher, publication)
 
     def route_data(self, sender: DataSender, label: str, data: bytes) -> None:
         """Route a packet to the people here; `ProtocolError` when it is none."""
@@ -601,7 +454,7 @@ class Room:
         if routed is not None:
             self._deliver(routed, sender.sid)
         else:
-            self._services.tally.data_dropped += 1
+            self.services.tally.data_dropped += 1
 
     def _sids(self) -> Mapping[str, str]:
         return {p.identity: p.sid for p in self.participants.values()}
@@ -612,160 +465,6 @@ class Room:
         if flow is not None:
             flow.note_receivers(routed.label, len(routed.to))
         receivers = [self.participants[sid] for sid in routed.to]
-        self._services.tally.data_sent[routed.label] += len(receivers)
+        self.services.tally.data_sent[routed.label] += len(receivers)
         for receiver in receivers:
             receiver.send_data(routed.label, routed.data, flow)
-
-    def _publications(self) -> Mapping[str, tuple[Participant | Guest, Publication]]:
-        return {
-            publication.sid: (participant, publication)
-            for participant in self.people
-            for publication in participant.publisher.publications.values()
-            if publication.is_announced
-        }
-
-    def _subscribe_to_all(self, participant: Participant) -> None:
-        for publisher, publication in self._publications().values():
-            self._subscribe(participant, publisher, publication)
-
-    def _subscribe(
-        self, subscriber: Participant, publisher: Participant | Guest, publication: Publication
-    ) -> None:
-        if subscriber is publisher or not publication.is_announced:
-            return
-        if publisher.is_hidden:
-            # Nobody has heard of it: clients drop such media.
-            return
-        if self._may_subscribe(subscriber, publisher, publication.sid):
-            subscriber.subscriber.subscribe(publication)
-        elif publication.sid not in subscriber.subscriber.withheld:
-            subscriber.subscriber.withheld.add(publication.sid)
-            if subscriber.info.permission.can_subscribe:
-                self._send_permission(subscriber, publisher, publication, allowed=False)
-
-    def _may_subscribe(
-        self, subscriber: Participant, publisher: Participant | Guest, track_sid: str
-    ) -> bool:
-        return (
-            subscriber.info.permission.can_subscribe
-            and not publisher.is_hidden
-            and publisher.rules.allows(
-                sid=subscriber.sid, identity=subscriber.identity, track_sid=track_sid
-            )
-        )
-
-    def _send_permission(
-        self,
-        to: Participant,
-        publisher: Participant | Guest,
-        publication: Publication,
-        *,
-        allowed: bool,
-    ) -> None:
-        to.send(
-            rtc.SignalResponse(
-                subscription_permission_update=rtc.SubscriptionPermissionUpdate(
-                    participant_sid=publisher.sid, track_sid=publication.sid, allowed=allowed
-                )
-            )
-        )
-
-    def _broadcast_update(
-        self, participant: Participant, *, to_self: bool, may_wait: bool = False
-    ) -> None:
-        update = _update_of(participant)
-        if to_self:
-            participant.send(update)
-        if not participant.is_hidden:
-            self._tell_others(participant, may_wait=may_wait, update=update)
-            participant.told_bytes += update.ByteSize()
-        for room, guest in self.windows.of(participant.sid):
-            room.guest_changed(guest, may_wait=may_wait)
-
-    def _tell_others(
-        self,
-        person: Participant | Guest,
-        *,
-        may_wait: bool,
-        update: rtc.SignalResponse | None = None,
-    ) -> None:
-        people, now_s = len(self.participants), self._loop.time()
-        if self._batch.handle_change(person.sid, may_wait=may_wait, people=people, now_s=now_s):
-            self._broadcast(update or _update_of(person), except_sid=person.sid)
-        else:
-            self._schedule_batch()
-
-    def _broadcast(self, response: rtc.SignalResponse, *, except_sid: str = "") -> None:
-        for sid, participant in self.participants.items():
-            if sid != except_sid:
-                participant.send(response)
-
-    def _schedule_batch(self) -> None:
-        deadline_s = self._batch.deadline_s
-        if self._batch_timer is None and deadline_s is not None and not self.is_closed:
-            self._batch_timer = self._loop.call_at(deadline_s, self._send_batch)
-
-    def _send_batch(self) -> None:
-        self._batch_timer = None
-        known = (self._person(sid) for sid in self._batch.handle_deadline(self._loop.time()))
-        infos = [p.snapshot() for p in known if p is not None and not p.is_hidden]
-        if infos:
-            self._broadcast(rtc.SignalResponse(update=rtc.ParticipantUpdate(participants=infos)))
-        self._schedule_batch()
-
-    def _schedule_room_update(self) -> None:
-        if self._update_timer is None and not self.is_closed:
-            self._update_timer = self._loop.call_later(ROOM_UPDATE_DELAY_S, self._send_room_update)
-
-    def _send_room_update(self) -> None:
-        self._update_timer = None
-        self._broadcast(rtc.SignalResponse(room_update=rtc.RoomUpdate(room=self.snapshot())))
-
-    def _on_speakers(self, deltas: Iterable[tuple[str, float, bool]]) -> None:
-        """Tell each who speaks among those it listens to, itself included."""
-        deltas = list(deltas)
-        shown: dict[Room, list[tuple[str, float, bool]]] = {self: deltas}
-        for delta in deltas:
-            for room, _ in self.windows.of(delta[0]):
-                shown.setdefault(room, []).append(delta)
-        for room, heard in shown.items():
-            room.tell_speakers(heard)
-
-    def tell_speakers(self, deltas: Iterable[tuple[str, float, bool]]) -> None:
-        """Tell the people here."""
-        speakers = {
-            sid: models.SpeakerInfo(sid=sid, level=level, active=active)
-            for sid, level, active in deltas
-        }
-        if not speakers:
-            return
-        people = {person.sid: person for person in self.people if person.sid in speakers}
-        tracks = {sid: set(person.publisher.publications) for sid, person in people.items()}
-        for participant in self.participants.values():
-            heard = participant.subscriber.track_sids
-            chosen = [
-                speaker
-                for sid, speaker in speakers.items()
-                if sid == participant.sid or tracks.get(sid, set()) & heard
-            ]
-            if chosen:
-                chosen.sort(key=lambda speaker: -speaker.level)
-                participant.send(
-                    rtc.SignalResponse(speakers_changed=rtc.SpeakersChanged(speakers=chosen))
-                )
-
-
-def _update_of(person: Participant | Guest) -> rtc.SignalResponse:
-    return rtc.SignalResponse(update=rtc.ParticipantUpdate(participants=[person.snapshot()]))
-
-
-def _departed(info: models.ParticipantInfo, reason: int) -> models.ParticipantInfo:
-    """Return the last word on somebody."""
-    departed = models.ParticipantInfo()
-    departed.CopyFrom(info)
-    del departed.tracks[:]
-    del departed.data_tracks[:]
-    departed.is_publisher = False
-    departed.state = States.DISCONNECTED
-    departed.disconnect_reason = reason  # type: ignore[assignment]  # enums are ints
-    return departed
