@@ -84,6 +84,7 @@ class Receiver:
     prefix_sha256: str = ""
     got_bytes: int = 0
     leg: object = None
+    offer: object = None
     error: Reason | None = None
 
     def refuse(self, refusal: Refusal) -> None:
@@ -317,17 +318,31 @@ class OutgoingTransfer:
             spawn(self._offer(receiver), name="offer", owner=self._tasks)
 
     async def _offer(self, receiver: Receiver) -> None:
+        offer = receiver.offer = object()
         payload = encode_offer(self.drop.offer())
+        answer: OfferAnswer | None = None
+        failure: Reason | None = None
         try:
             answer = parse_answer(await self._wire.call(receiver.identity, OFFER, payload))
         except NoSuchCallError:
-            answer = None
+            pass
         except (WorldError, ProtocolError) as error:
-            if self._receivers.get(receiver.identity) is receiver:
-                receiver.fail(reason_of(error, Reason.PEER_GONE))
-                self._step()
+            failure = reason_of(error, Reason.PEER_GONE)
+        if self._receivers.get(receiver.identity) is not receiver:
             return
-        if receiver.stage is Stage.OFFERING and self._receivers.get(receiver.identity) is receiver:
+        if receiver.stage is Stage.OFFERING and receiver.offer is offer:
+            # Not that of an offer before a break: the one after it counts.
+            if failure is not None:
+                receiver.fail(failure)
+            else:
+                self._take_answer(receiver, answer)
+            self._step()
+        elif (
+            receiver.stage in (Stage.READY, Stage.SENDING)
+            and answer is not None
+            and answer.answer is Answer.ACCEPT
+        ):
+            # It has begun otherwise. To answer us it let go of what we send: begin there again.
             self._take_answer(receiver, answer)
             self._step()
 

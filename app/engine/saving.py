@@ -338,6 +338,7 @@ def find_partials(folder: Path) -> list[PartialFile]:
             if partial is None or note.name != f"{PREFIX}{partial.offer.file_id}{NOTE}":
                 continue
             found.append((partial, note))
+        _forget_orphans(folder, {note.with_suffix(PART) for _, note in found})
     found.sort(key=lambda each: -each[0].at_ms)
     now_ms = time.time_ns() // 1_000_000
     kept: list[PartialFile] = []
@@ -347,6 +348,15 @@ def find_partials(folder: Path) -> list[PartialFile]:
         else:
             _forget(note)
     return kept
+
+
+def _forget_orphans(folder: Path, known: set[Path]) -> None:
+    """Delete what a crash left before its first note was written, once nobody can be at it."""
+    oldest_s = time.time() - MAX_PARTIAL_AGE_S
+    for part in folder.glob(f"{PREFIX}*{PART}"):
+        with contextlib.suppress(OSError):
+            if part not in known and part.lstat().st_mtime < oldest_s:
+                _forget(part.with_suffix(NOTE))
 
 
 def _forget(note: Path) -> None:
@@ -387,12 +397,14 @@ def _paths_of(offer: FileOffer) -> list[Path]:
         return [Path()]
     paths: list[Path] = []
     taken: set[str] = set()
+    numbers: dict[str, int] = {}
     for relative, _ in offer.files:
-        path = safe_relative_path(relative)
-        number = 2
+        wanted = path = safe_relative_path(relative)
+        key = str(wanted).casefold()
+        # Counted on from the last one of this name: a list of 2,000 of one name is soon done.
         while str(path).casefold() in taken:
-            path = path.with_name(f"{number} {path.name}")
-            number += 1
+            numbers[key] = numbers.get(key, 1) + 1
+            path = wanted.with_name(f"{numbers[key]} {wanted.name}")
         taken.add(str(path).casefold())
         paths.append(path)
     return paths

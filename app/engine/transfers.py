@@ -228,7 +228,8 @@ class Transfers:
             return OfferAnswer(Answer.DECLINE, refusal=Refusal.BUSY)
         policy = self._policy()
         partial = partial_of(offer, identity, self._wire.room)
-        saving = Saving(policy.folder, offer, partial)
+        # Thousands of paths are made safe there: no work for the loop that plays sound.
+        saving = await asyncio.to_thread(Saving, policy.folder, offer, partial)
         refusal = await self._prepare(saving, offer.size_bytes, policy)
         if refusal is None and offer.size_bytes > policy.max_bytes:
             refusal = Refusal.TOO_LARGE
@@ -297,9 +298,10 @@ class Transfers:
             on_saved=self._count_saved,
         )
         self._incoming[record.id] = transfer
-        while len(self._incoming) > _MAX_RECORDS:
-            oldest = next(iter(self._incoming))
-            del self._incoming[oldest]
+        if len(self._incoming) > _MAX_RECORDS:
+            # At most `MAX_INCOMING` are under way: there is always one that is over.
+            over = (i for i, each in self._incoming.items() if each.record.state.is_over)
+            del self._incoming[next(over)]
         return transfer
 
     def _count_saved(self) -> None:
@@ -360,7 +362,7 @@ class Transfers:
             async with self._offering:
                 if self._is_taken(partial.offer.file_id):
                     continue
-                saving = Saving(policy.folder, partial.offer, partial)
+                saving = await asyncio.to_thread(Saving, policy.folder, partial.offer, partial)
                 refusal = await self._prepare(saving, partial.offer.size_bytes, policy)
                 if refusal is not None or saving.position == 0:
                     await asyncio.to_thread(saving.keep)

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from app.engine import saving
+from app.engine import saving, transfers
 from app.engine.drops import gather
 from app.engine.events import TransferState
 from app.engine.saving import find_partials
@@ -22,6 +22,7 @@ from app.engine.transfer_wire import Incoming, StreamBrokenError
 from app.engine.transfers import CALLS, ReceivePolicy
 from app.protocol.errors import ProtocolError
 from app.protocol.transfers import (
+    MAX_FILES,
     OFFER,
     SHA256_ATTRIBUTE,
     FileOffer,
@@ -507,3 +508,93 @@ async def test_leaving_the_meeting_ends_what_is_under_way(bo: Person) -> None:
 
     assert bo.told[-1].error is Reason.PEER_GONE
     assert bo.files() == []
+
+
+async def test_the_second_of_two_offers_of_one_file_counts(
+    room: TransferRoom, ada: Person, bo: Person, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its receiver came back, and then we did: two offers are on their way at once."""
+    blocks = offers = 0
+    handle_call = bo.transfers.handle_call
+
+    async def handle(identity: str, method: str, payload: str) -> str:
+        nonlocal offers
+        offers += method == OFFER
+        if method == OFFER and offers == 3:
+            # The answer to the second one is quicker: what it asked for is coming already.
+            for _ in range(20_000):
+                if len(room.heads) > 1:
+                    break
+                await asyncio.sleep(0)
+        return await handle_call(identity, method, payload)
+
+    monkeypatch.setattr(bo.transfers, "handle_call", handle)
+
+    def cut() -> None:
+        nonlocal blocks
+        blocks += 1
+        if blocks == 6:
+            ada.stay_id = "ada-2"
+            for stream in room.streams:
+                stream.break_off("")
+            ada.transfers.handle_person_left("bo-1")
+            ada.transfers.handle_person_joined("bo-1")
+            asyncio.get_running_loop().call_soon(ada.transfers.handle_rejoined)
+
+    room.on_block = cut
+    await ada.transfers.send(source, to=("bo-1",), peer_name="Bo")
+
+    assert (await bo.ended()).sha256 == DIGEST
+    assert (await ada.ended()).state is State.DONE
+    assert offers == 3
+
+
+async def test_an_offer_that_broke_off_with_its_receiver_is_made_again(
+    room: TransferRoom, ada: Person, bo: Person, source: Path
+) -> None:
+    room.silent.add("bo-1")
+    await ada.transfers.send(source, to=("bo-1",), peer_name="Bo")
+    # The room is told that somebody left before the call to that person fails.
+    ada.transfers.handle_person_left("bo-1")
+    await ada.until(State.PAUSED)
+    await asyncio.sleep(0.01)
+    room.silent.clear()
+    ada.transfers.handle_person_joined("bo-1")
+
+    assert (await bo.ended()).state is State.DONE
+    assert (await ada.ended()).state is State.DONE
+
+
+async def test_a_flood_of_small_drops_does_not_push_out_what_is_under_way(
+    bo: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transfers, "_MAX_RECORDS", 8)
+    slow = encode_offer(FileOffer("slow-slow", "slow.bin", 1_000))
+    await bo.transfers.handle_call("ada-1", OFFER, slow)
+    (mine,) = bo.told
+    for number in range(12):
+        stream = plain_stream(b"x", name=f"{number}.txt", size=1)
+        bo.transfers.receive(stream)
+        await bo.until(State.DONE, test=lambda t, n=number: t.file_name == f"{n}.txt")
+
+    await bo.transfers.cancel(mine.id)
+
+    assert (await bo.until(State.CANCELLED)).id == mine.id
+
+
+def test_a_folder_full_of_one_name_is_soon_laid_out(tmp_path: Path) -> None:
+    names = tuple(("same.txt", 1) for _ in range(MAX_FILES))
+    laid_out = saving._paths_of(FileOffer("many-many", "many", MAX_FILES, names))
+
+    assert len(set(laid_out)) == MAX_FILES
+    assert max(len(path.name) for path in laid_out) < 20
+
+
+async def test_what_a_crash_left_without_a_note_is_deleted_after_a_week(tmp_path: Path) -> None:
+    old, young = tmp_path / ".lanai-old-old1.part", tmp_path / ".lanai-young-yo.part"
+    for part in (old, young):
+        fill(part, b"x")
+    os.utime(old, (0, 0))
+
+    assert await asyncio.to_thread(find_partials, tmp_path) == []
+    assert [path.name for path in (old, young) if path.exists()] == [young.name]
