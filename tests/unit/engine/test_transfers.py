@@ -9,6 +9,7 @@ import hashlib
 import os
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import pytest
 
 from app.engine import saving, transfers
 from app.engine.drops import gather
-from app.engine.events import TransferState
+from app.engine.events import Transfer, TransferState
 from app.engine.saving import find_partials
 from app.engine.transfer_wire import Incoming, StreamBrokenError
 from app.engine.transfers import CALLS, ReceivePolicy
@@ -172,7 +173,7 @@ async def test_another_run_of_the_receiver_goes_on_from_the_disk(
     await ada.transfers.send(source, to=("bo-1",), peer_name="Bo")
     await ada.until(State.PAUSED)
     await asyncio.gather(*leaving)
-    (partial,) = await asyncio.to_thread(find_partials, bo.folder)
+    (half,) = await asyncio.to_thread(find_partials, bo.folder)
     again = room.add("bo-2", bo.folder)
     again.transfers.handle_joined_room()
 
@@ -182,7 +183,7 @@ async def test_another_run_of_the_receiver_goes_on_from_the_disk(
         DIGEST,
         State.DONE,
     )
-    assert room.heads[-1].label.offset == partial.offset > 0
+    assert room.heads[-1].label.offset == half.offset > 0
     assert again.files() == ["picture.png"]
 
 
@@ -565,6 +566,10 @@ async def test_an_offer_that_broke_off_with_its_receiver_is_made_again(
     assert (await ada.ended()).state is State.DONE
 
 
+def is_named(name: str, told: Transfer) -> bool:
+    return told.file_name == name
+
+
 async def test_a_flood_of_small_drops_does_not_push_out_what_is_under_way(
     bo: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -573,9 +578,9 @@ async def test_a_flood_of_small_drops_does_not_push_out_what_is_under_way(
     await bo.transfers.handle_call("ada-1", OFFER, slow)
     (mine,) = bo.told
     for number in range(12):
-        stream = plain_stream(b"x", name=f"{number}.txt", size=1)
-        bo.transfers.receive(stream)
-        await bo.until(State.DONE, test=lambda t, n=number: t.file_name == f"{n}.txt")
+        name = f"{number}.txt"
+        bo.transfers.receive(plain_stream(b"x", name=name, size=1))
+        await bo.until(State.DONE, test=partial(is_named, name))
 
     await bo.transfers.cancel(mine.id)
 
