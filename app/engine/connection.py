@@ -185,6 +185,9 @@ class Connection:
         self._primary = primary
         self._connected = asyncio.get_running_loop().create_future()
         await self._connected
+        # Lost in the turn in which it came up: nobody is told of that but by this.
+        if self._failure is not None:
+            raise self._failure
 
     def on_peer_connected(self, peer: Peer) -> None:
         """Note that a transport is up; the primary one completes `open`."""
@@ -401,6 +404,9 @@ class Connection:
         negotiator, restored = self._negotiator, self._restored
         assert negotiator is not None
         assert restored is not None
+        if restored.done():
+            # Lost again in the turn in which the server agreed.
+            await restored
         self._is_away = False
         self.send(lk_rtc.SignalRequest(sync_state=state()))
         self._publisher.transport.restart_ice()
