@@ -197,6 +197,7 @@ class ChatDesk:
     async def edit(self, line_id: str, text: str) -> None:
         """Change a line of one's own; DENIED for any other, TOO_LARGE, REFUSED when empty."""
         entry = self._own(line_id)
+        self._require_right()
         if len(text) > MAX_TEXT_CHARS:
             raise WorldError(Reason.TOO_LARGE, detail="chat line")
         if not text.strip():
@@ -215,6 +216,7 @@ class ChatDesk:
     async def delete(self, author: str, line_id: str) -> None:
         """Delete a line: one's own, or as a host anybody's; DENIED otherwise."""
         me = self._book.me
+        self._require_right()
         entry = self._book.get(author, line_id)
         if author != me and not self._moderates(me):
             raise WorldError(Reason.DENIED, detail="somebody else's line")
@@ -235,6 +237,7 @@ class ChatDesk:
         entry = self._book.get(author, line_id)
         if entry is None:
             return
+        self._require_right()
         me = self._book.me
         self._tell(self._book.handle_reaction(author, line_id, by=me, glyph=glyph, on=on))
         await self._send_deed(Deed(author, line_id, glyph, on), self._others_of(entry))
@@ -324,7 +327,7 @@ class ChatDesk:
                     left -= len(block)
             await writer.aclose(reason="error" if left else "")
         except rtc.StreamError as error:
-            raise WorldError(Reason.PEER_GONE, retry=True, detail=str(error)) from error
+            raise _reason_of(error) from error
         except OSError as error:
             raise WorldError(Reason.FILE_GONE, detail=type(error).__name__) from error
         if left:
@@ -343,7 +346,12 @@ class ChatDesk:
             )
         except PublishDataError as error:
             if reliable:
-                raise WorldError(Reason.PEER_GONE, retry=True, detail=str(error)) from error
+                raise _reason_of(error) from error
+
+    def _require_right(self) -> None:
+        """Before anything is changed here that would stay unknown to everybody else."""
+        if not self._room.local_participant.may_publish_data:
+            raise WorldError(Reason.DENIED, detail="no permission to publish data")
 
     # -- what arrives -----------------------------------------------------------------------
 
@@ -830,6 +838,13 @@ def _joined_at(participant: rtc.RemoteParticipant) -> float:
 
 def _now_ms() -> int:
     return time.time_ns() // 1_000_000
+
+
+def _reason_of(error: Exception) -> WorldError:
+    """What made a script's call fail, in the interface's words."""
+    if isinstance(error.__cause__, WorldError):
+        return error.__cause__
+    return WorldError(Reason.PEER_GONE, retry=True, detail=str(error))
 
 
 async def _chunks(reader: rtc.ByteStreamReader) -> AsyncIterator[bytes]:

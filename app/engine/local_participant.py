@@ -31,11 +31,12 @@ from app.engine.uplink import AudioUplink, VideoUplink
 from app.protocol.data_packet import PacketTooLargeError
 from app.protocol.streams.negotiation import PLAIN, StreamForm
 from app.protocol.streams.splitter import TextFacts
-from app.runtime.errors import WorldError
+from app.runtime.errors import Reason, WorldError
 
 MONO_BITRATE_BPS = 32_000
 STEREO_BITRATE_BPS = 64_000
 
+_ANSWERS = ("rpc_ack", "rpc_response")
 _CODECS = {VideoCodec.VP8: "VP8", VideoCodec.H264: "H264"}
 
 F = TypeVar("F", bound=RpcHandler)
@@ -108,8 +109,19 @@ class LocalParticipant(Participant):
 
     # Data
 
+    @property
+    def may_publish_data(self) -> bool:
+        """Whether the server passes our data on; what it has not said is allowed."""
+        return not self._info.HasField("permission") or self._info.permission.can_publish_data
+
     async def send_packet(self, packet: lk.DataPacket, *, reliable: bool = True) -> None:
-        """Send one packet; raises `WorldError` or `PacketTooLargeError`."""
+        """Send one packet; raises `WorldError` or `PacketTooLargeError`.
+
+        Without the permission the server would drop it without a word. It takes answers to its
+        own calls all the same.
+        """
+        if not self.may_publish_data and packet.WhichOneof("value") not in _ANSWERS:
+            raise WorldError(Reason.DENIED, detail="no permission to publish data")
         await self._session.send_data(packet, reliable=reliable)
 
     async def publish_data(
@@ -121,10 +133,6 @@ class LocalParticipant(Participant):
         topic: str = "",
     ) -> None:
         """Send bytes to everybody, or to those named."""
-        known = self._info.HasField("permission")
-        if known and not self._info.permission.can_publish_data:
-            # The server drops such packets without a word.
-            raise PublishDataError("no permission to publish data")
         data = payload.encode() if isinstance(payload, str) else bytes(payload)
         packet = lk.DataPacket(
             user=lk.UserPacket(payload=data, topic=topic),

@@ -155,12 +155,14 @@ class Moderation:
         """React; one's own reaction is shown at once."""
         emoji = emoji[:MAX_EMOJI_CHARS]
         me = self._room.local_participant
+        if not me.may_publish_data:
+            raise WorldError(Reason.DENIED, detail="no permission to publish data")
         self._post(ReactionReceived(me.identity, self._name_of(me.identity), emoji, is_mine=True))
         payload = json.dumps({"emoji": emoji}, ensure_ascii=False).encode()
         try:
             await me.publish_data(payload, reliable=False, topic=REACTION_TOPIC)
         except PublishDataError as error:
-            raise WorldError(Reason.DENIED, detail=str(error)) from error
+            raise WorldError(Reason.PEER_GONE, retry=True, detail=str(error)) from error
 
     # --- what arrives
 

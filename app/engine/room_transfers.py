@@ -146,6 +146,8 @@ class RoomWire:
     async def call(self, identity: str, method: str, payload: str) -> str:
         """Ask."""
         await self._connected.wait()
+        if not self._room.local_participant.may_publish_data:
+            raise WorldError(Reason.DENIED, detail="no permission to publish data")
         person = self._room.remote_participants.get(identity)
         if person is None:
             raise WorldError(Reason.PEER_GONE)

@@ -17,7 +17,7 @@ from app.engine.chat import CHAT_TOPIC, LEGACY_TOPIC
 from app.engine.chat_desk import ChatDesk, FloodGuard
 from app.engine.chat_history import HISTORY_METHOD, HistoryKeeper, request_from
 from app.engine.enums import DataPacketKind
-from app.engine.events import ChatReceived, ChatState, Event, Person
+from app.engine.events import ChatFailed, ChatReceived, ChatState, Event, Person
 from app.runtime.errors import Reason, WorldError
 
 
@@ -26,6 +26,7 @@ class Me:
     identity: str = "me"
     packets: list[lk.DataPacket] = field(default_factory=list)
     refuses: bool = False
+    may_publish_data: bool = True
     history: str = ""
     news: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -33,6 +34,8 @@ class Me:
         assert reliable
         if self.refuses:
             raise WorldError(Reason.PEER_GONE)
+        if not self.may_publish_data:
+            raise WorldError(Reason.DENIED)
         self.packets.append(packet)
         self.news.set()
 
@@ -199,3 +202,23 @@ def test_a_flood_guard_gives_new_lines_with_time() -> None:
     assert sum(guard.allows("eve", now_s) for _ in range(500)) == 100
     assert sum(guard.allows("eve", now_s + 1.0) for _ in range(500)) == 10
     assert guard.dropped == 890
+
+
+async def test_without_the_right_to_write_a_line_fails_and_nothing_is_changed(desk: Desk) -> None:
+    line_id = await desk.chat.send("hello")
+    await desk.until(lambda: ChatState.SENT in desk.states(line_id))
+    desk.room.local_participant.may_publish_data = False
+    told = len(desk.events)
+
+    for change in (
+        desk.chat.edit(line_id, "changed"),
+        desk.chat.delete("me", line_id),
+        desk.chat.react("me", line_id, "heart", on=True),
+    ):
+        with pytest.raises(WorldError) as raised:
+            await change
+        assert raised.value.reason is Reason.DENIED
+    assert desk.events[told:] == []
+    refused = await desk.chat.send("nobody hears this")
+    await desk.until(lambda: ChatState.FAILED in desk.states(refused))
+    assert ChatFailed(refused, Reason.DENIED) in desk.events

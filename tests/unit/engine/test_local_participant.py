@@ -261,8 +261,18 @@ async def test_data_without_permission_is_refused_here(room: rtc.Room) -> None:
     assert (packet.user.payload, packet.user.topic, reliable) == (b"text", "t", False)
 
     room.local_participant.info.permission.can_publish_data = False
+    sent = len(FakeSession.last.packets)
     with pytest.raises(module.PublishDataError, match="permission"):
         await room.local_participant.publish_data(b"x")
+    with pytest.raises(rtc.StreamError, match="permission"):
+        await room.local_participant.send_text("x", topic="t")
+    with pytest.raises(WorldError) as raised:
+        await room.local_participant.send_packet(lk.DataPacket(user=lk.UserPacket(payload=b"x")))
+    assert raised.value.reason is Reason.DENIED
+    assert len(FakeSession.last.packets) == sent
+    # The server's own calls are answered all the same.
+    await room.local_participant.send_packet(lk.DataPacket(rpc_ack=lk.RpcAck(request_id="1")))
+    assert len(FakeSession.last.packets) == sent + 1
 
 
 async def test_names_metadata_and_attributes_are_passed_on(room: rtc.Room) -> None:
