@@ -36,6 +36,7 @@ DEFAULT_RESPONSE_TIMEOUT_S = 15.0
 LEAST_ANSWER_S = 1.0
 REMEMBERED_REQUESTS = 512
 MAX_RUNNING_REQUESTS = 256
+MAX_RUNNING_OF_ONE = 64
 OLDEST_SERVER = (1, 8, 0)
 
 
@@ -304,7 +305,8 @@ class RpcMachine:
         actions: list[Action] = [SendPacket(ack)]
         if key in self._known:
             return actions, False
-        if len(self._running) >= MAX_RUNNING_REQUESTS:
+        theirs = sum(running_key.caller == key.caller for running_key in self._running)
+        if len(self._running) >= MAX_RUNNING_REQUESTS or theirs >= MAX_RUNNING_OF_ONE:
             # No ack: the caller's time-out says the same without a task of ours.
             return [], False
         self._known[key] = None

@@ -1,7 +1,8 @@
 """Put received stream packets together, and notice when a stream cannot become whole.
 
-Chunks are matched by stream id alone: a text stream that an agent sends on somebody's behalf
-has that somebody's identity on its header and the agent's on the rest. A stream whose topic
+Chunks are matched by stream id and by the participant sid, which the server writes: a text stream
+that an agent sends on somebody's behalf has that somebody's identity on its header and the agent's
+on the rest, and nobody else may put words into it. A stream whose topic
 nobody handles is ignored from its header on; a handler registered later does not get the rest.
 
 A repeated chunk is dropped, a missing one breaks the stream: what comes out is the payload from
@@ -119,6 +120,7 @@ class _OpenStream:
     def __init__(self, stream: IncomingStream, *, compressed: bool, encrypted: bool) -> None:
         self.stream = stream
         self.encrypted = encrypted
+        self.sender_sid = ""
         self.chunk_sender = stream.sender_identity
         self.next_index = 0
         self.received_bytes = 0
@@ -205,13 +207,13 @@ class StreamAssembler:
             case "stream_header":
                 return self._handle_header(packet, now_s, encrypted=encrypted)
             case "stream_chunk":
-                found = self._find(packet.stream_chunk.stream_id, now_s)
+                found = self._find(packet.stream_chunk.stream_id, packet, now_s)
                 if found is None:
                     return []
                 found.chunk_sender = packet.participant_identity
                 return self._handle_chunk(found, packet.stream_chunk, encrypted=encrypted)
             case "stream_trailer":
-                found = self._find(packet.stream_trailer.stream_id, now_s)
+                found = self._find(packet.stream_trailer.stream_id, packet, now_s)
                 if found is None:
                     return []
                 return self._handle_trailer(found, packet.stream_trailer, encrypted=encrypted)
@@ -240,10 +242,15 @@ class StreamAssembler:
         ]
         return [self._fail(stream_id, StreamFault.STALLED) for stream_id in idle]
 
-    def _find(self, stream_id: str, now_s: float) -> _OpenStream | None:
+    def _find(self, stream_id: str, packet: DataPacket, now_s: float) -> _OpenStream | None:
         found = self._open.get(stream_id)
-        if found is not None:
-            found.touched_s = now_s
+        if found is None:
+            return None
+        sids = (found.sender_sid, packet.participant_sid)
+        # Old servers write no sid.
+        if all(sids) and sids[0] != sids[1]:
+            return None
+        found.touched_s = now_s
         return found
 
     def _handle_header(self, packet: DataPacket, now_s: float, *, encrypted: bool) -> list[Output]:
@@ -259,6 +266,7 @@ class StreamAssembler:
         compressed = header.compression == deflated
         open_stream = _OpenStream(stream, compressed=compressed, encrypted=encrypted)
         open_stream.touched_s = now_s
+        open_stream.sender_sid = packet.participant_sid
         self._open[stream.stream_id] = open_stream
         if header.HasField("inline_content"):
             outputs = self._grow(open_stream, header.inline_content)

@@ -14,6 +14,7 @@ from app.protocol.rpc import (
     ID_ATTRIBUTE,
     MAX_MESSAGE_BYTES,
     MAX_PACKET_PAYLOAD_BYTES,
+    MAX_RUNNING_OF_ONE,
     MAX_RUNNING_REQUESTS,
     METHOD_ATTRIBUTE,
     REQUEST_TOPIC,
@@ -271,7 +272,9 @@ def test_a_request_of_the_server_comes_from_nobody_in_the_room_and_is_answered()
 def test_a_flood_of_requests_is_bounded() -> None:
     machine = RpcMachine()
     for number in range(MAX_RUNNING_REQUESTS):
-        machine.handle_packet(request(call_id=str(number)), 0.0)
+        call = request(call_id=str(number))
+        call.participant_identity = f"caller {number % 8}"
+        machine.handle_packet(call, 0.0)
 
     assert machine.handle_packet(request(call_id="more"), 0.0) == []
 
@@ -339,3 +342,14 @@ def _comparable(action: Action) -> tuple[str, object]:
     (to,) = packet.destination_identities
     which = packet.WhichOneof("value")
     return to, (packet.rpc_ack if which == "rpc_ack" else packet.rpc_response)
+
+
+def test_one_caller_cannot_take_the_place_of_all_others() -> None:
+    machine = RpcMachine()
+    for number in range(MAX_RUNNING_OF_ONE):
+        machine.handle_packet(request(call_id=str(number)), 0.0)
+    other = request(call_id="other")
+    other.participant_identity = "other"
+
+    assert machine.handle_packet(request(call_id="more"), 0.0) == []
+    assert machine.handle_packet(other, 0.0) != []

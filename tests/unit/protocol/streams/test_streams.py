@@ -385,3 +385,21 @@ def test_twenty_thousand_damaged_packets_give_outputs_or_protocol_errors() -> No
             assembler.handle_sender_left(chance.choice(["alice", "agent-1", "observer"]))
 
     assert 0 < refused < 20_000
+
+
+def test_nobody_puts_words_into_somebody_elses_stream() -> None:
+    assembler = StreamAssembler()
+    header = DataPacket(participant_identity="alice", participant_sid="PA_alice")
+    header.stream_header.stream_id = "s1"
+    header.stream_header.text_header.SetInParent()
+    forged, real = chunk(0, b"forged"), chunk(0, b"real")
+    forged.participant_identity, forged.participant_sid = "mallory", "PA_mallory"
+    # An agent that speaks for alice: another identity, the same sid.
+    real.participant_identity, real.participant_sid = "agent", "PA_alice"
+    cut = DataPacket(participant_identity="mallory", participant_sid="PA_mallory")
+    cut.stream_trailer.stream_id = "s1"
+    cut.stream_trailer.reason = "forged"
+    feed(assembler, [header])
+
+    assert feed(assembler, [forged, cut, real]) == [TextGrew("s1", "real")]
+    assert assembler.handle_sender_left("mallory") == []
