@@ -75,6 +75,7 @@ class AgentSession(EventEmitter[AgentEvents]):
         self._tracks: dict[TrackSource, RemoteTrackPublication | None] = {}
         self._agent: RemoteParticipant | None = None
         self._changed = asyncio.Event()
+        self._is_closed = False
         for name in _WATCHED:
             self._room.on(name, self._refresh)
         self._refresh()
@@ -210,7 +211,9 @@ class AgentSession(EventEmitter[AgentEvents]):
         )
 
     async def aclose(self) -> None:
-        """Stop watching; the room stays as it is."""
+        """Stop watching; the room stays as it is, and who waits is told."""
+        self._is_closed = True
+        self._changed.set()
         for name in _WATCHED:
             self._room.off(name, self._refresh)
         if self._timer is not None:
@@ -228,8 +231,8 @@ class AgentSession(EventEmitter[AgentEvents]):
 
     async def wait_until_finished(self) -> None:
         """Return when nothing more comes of it."""
-        while not self.is_finished:
-            await self._next_change()
+        while not self.is_finished and not self._is_closed:
+            await self._changed.wait()
 
     async def wait_until_camera(self) -> RemoteTrackPublication:
         """Return the agent's picture when there is one; or `AgentError`."""
@@ -295,24 +298,25 @@ class AgentSession(EventEmitter[AgentEvents]):
         agent = self.agent
         return find_track(self._room, agent, source) if agent is not None else None
 
-    async def _next_change(self) -> None:
-        await self._changed.wait()
-
     async def _wait_for_state(self, is_reached: Callable[[AgentState], bool]) -> None:
+        has_begun = False
         while not is_reached(self.state):
-            self._raise_if_over()
-            await self._next_change()
+            has_begun = self._check_alive(has_begun=has_begun)
+            await self._changed.wait()
 
     async def _wait_for_track(self, source: TrackSource) -> RemoteTrackPublication:
+        has_begun = False
         while (track := self._track(source)) is None:
-            self._raise_if_over()
-            await self._next_change()
+            has_begun = self._check_alive(has_begun=has_begun)
+            await self._changed.wait()
         return track
 
-    def _raise_if_over(self) -> None:
-        """A session that has not begun may still begin; one that failed is over."""
-        if self.state is AgentState.FAILED:
+    def _check_alive(self, *, has_begun: bool) -> bool:
+        """Raise when it is of no use to wait; a session that has not begun may still begin."""
+        is_up = self.state is not AgentState.DISCONNECTED
+        if self._is_closed or self.state is AgentState.FAILED or (has_begun and not is_up):
             raise AgentError(self.failures)
+        return is_up
 
 
 _TRACK_EVENTS: dict[TrackSource, AgentEvents] = {

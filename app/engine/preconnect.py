@@ -9,6 +9,7 @@ what comes by the track that it belongs to, and reads Opus as well, which browse
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any
@@ -41,6 +42,8 @@ SENT_RATE_HZ = 24_000
 MAX_RECEIVED_BYTES = 4 * 1024 * 1024
 MAX_UNCLAIMED = 16
 DATA_TIMEOUT_S = 3.0
+# An agent that never listens to the track does not get the microphone this way instead.
+HEARD_TIMEOUT_S = 30.0
 _AGENT_NEWS: tuple[Any, ...] = ("participant_active", "participant_connected")
 
 
@@ -151,7 +154,9 @@ class PreConnectSender:
         return True
 
     async def _stop_when_heard(self, publication: LocalTrackPublication) -> None:
-        await publication.wait_for_subscription()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(HEARD_TIMEOUT_S):
+                await publication.wait_for_subscription()
         self._buffer.stop()
 
     async def _active_agent(self) -> str:

@@ -14,10 +14,11 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from livekit.protocol import models
 from livekit.protocol.agent_pb import agent_session as messages
 from structlog.testing import capture_logs
 
-from app.engine import rtc
+from app.engine import preconnect, rtc
 from app.engine.agent_control import SESSION_TOPIC, AgentControl, AgentControlError
 from app.engine.agent_state import NEVER_JOINED, AgentState
 from app.engine.agents import AgentError, AgentSession
@@ -148,6 +149,28 @@ async def test_what_was_said_before_reaches_the_agent_and_stops_when_the_track_i
         await source.aclose()
 
 
+async def test_an_agent_that_does_not_listen_gets_no_microphone_instead(
+    agent: rtc.Room, person: rtc.Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preconnect, "HEARD_TIMEOUT_S", 0.2)
+    receiver = PreConnectReceiver(agent)
+    source = rtc.AudioSource(48_000, 1)
+    buffer = PreConnectBuffer(source)
+    buffer.start()
+    owner = TaskOwner("test")
+    track = rtc.LocalAudioTrack.create_audio_track("mic", source)
+    publication = rtc.LocalTrackPublication(models.TrackInfo(sid="TR_unheard"))
+    publication.attach_track(track)
+    try:
+        async with asyncio.timeout(DEADLINE_S):
+            assert await PreConnectSender(person, buffer, owner).run(publication)
+            await receiver.wait_for_data("TR_unheard", timeout_s=DEADLINE_S)
+    finally:
+        await owner.close()
+        await receiver.aclose()
+        await source.aclose()
+
+
 def webm(freq_hz: float, seconds: float) -> bytes:
     """What a browser's recorder makes."""
     target = io.BytesIO()
@@ -256,6 +279,26 @@ async def test_an_agent_that_never_comes_is_told_in_words(service: SfuService) -
     finally:
         await session.aclose()
         await session.room.disconnect()
+
+
+async def test_who_waits_for_a_session_that_ends_is_told(person: rtc.Room, agent: rtc.Room) -> None:
+    session = AgentSession(person)
+    waiting = asyncio.ensure_future(session.wait_until_camera())
+    await session.wait_until_connected()
+    await asyncio.sleep(0)
+
+    await session.end()
+
+    async with asyncio.timeout(DEADLINE_S):
+        with pytest.raises(AgentError):
+            await waiting
+        # Nothing has begun anew: who asks now may wait for that, until nobody looks any more.
+        asking = asyncio.ensure_future(session.wait_until_connected())
+        await asyncio.sleep(0)
+        assert not asking.done()
+        await session.aclose()
+        with pytest.raises(AgentError):
+            await asking
 
 
 async def test_an_avatar_shows_and_speaks_for_its_agent(
