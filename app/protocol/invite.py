@@ -104,12 +104,25 @@ def build_invite(link: Link, *, web: bool = False) -> str:
     return text
 
 
+def readable_invite(text: str) -> str:
+    """The same link with the meeting's name as a person writes it, where that says the same."""
+    address, mark, rest = text.partition("?")
+    readable = unquote(address) + mark + rest
+    try:
+        return readable if parse_link(readable) == parse_link(text) else text
+    except ProtocolError:
+        return text
+
+
 def _join_room_name(words: list[str]) -> list[str]:
     """Put a typed address together again whose room has a name of several words."""
     if len(words) < 2:
         return words
     _, slash, room = words[0].rpartition("://")[2].partition("/")
-    is_name = not any(mark in word for word in words[1:] for mark in "/:?#")
+    # An invitation that was shown with its name readable has its query after the last word.
+    *inner, last = words[1:]
+    name_ends = last.partition("?")[0]
+    is_name = not any(mark in word for word in [*inner, name_ends] for mark in "/:?#")
     return [" ".join(words)] if slash and room and "?" not in room and is_name else words
 
 

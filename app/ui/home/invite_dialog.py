@@ -11,7 +11,7 @@ from PySide6.QtGui import QDesktopServices, QGuiApplication, QResizeEvent
 from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
 from app.protocol.ids import slug
-from app.protocol.invite import LinkKind, build_invite
+from app.protocol.invite import LinkKind, build_invite, readable_invite
 from app.ui.home.destination import Destination
 from app.ui.home.qr import MOST_PX, QrCode
 from app.ui.home.words import typeset
@@ -127,7 +127,7 @@ class InviteDialog(Dialog):
         field = TextField()
         field.setObjectName(field_name)
         field.setReadOnly(True)
-        field.setText(text)
+        field.setText(readable_invite(text))
         field.setCursorPosition(0)
         field.setAccessibleName(label)
         row.addWidget(field, 1)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.protocol.errors import ProtocolError
-from app.protocol.invite import Link, LinkKind, build_invite, parse_link
+from app.protocol.invite import Link, LinkKind, build_invite, parse_link, readable_invite
 from app.protocol.token import VideoGrant, issue_token
 
 TOKEN = issue_token(
@@ -48,6 +48,17 @@ links = st.builds(
 @given(links, st.booleans())
 def test_an_invitation_that_was_written_is_read_back(link: Link, web: bool) -> None:
     assert parse_link(build_invite(link, web=web)) == link
+
+
+@given(links)
+def test_an_invitation_shown_to_people_leads_to_the_same_room(link: Link) -> None:
+    assert parse_link(readable_invite(build_invite(link))) == link
+
+
+def test_an_invitation_is_shown_with_the_name_as_people_write_it() -> None:
+    link = Link(LinkKind.INVITE, "10.0.0.1", 7880, room="Gärten am See", invite=INVITE)
+
+    assert readable_invite(build_invite(link)) == f"lanai://10.0.0.1:7880/Gärten am See?i={INVITE}"
 
 
 @given(st.one_of(st.text(), st.text("lanaiws:/.?#=&%[]0123456789 e")))
