@@ -202,10 +202,8 @@ class PeopleDesk(QObject):
         self._notices.announce(text)
 
     def _place_of(self, identity: str) -> QRectF | None:
-        tile = self._stage.tile(identity)
-        if tile is None or not tile.isVisible():
-            return None
-        return QRectF(tile.geometry())
+        place = self._stage.place_of(identity)
+        return QRectF(place) if place is not None else None
 
     # -- wishes -----------------------------------------------------------------------------
 

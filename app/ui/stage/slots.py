@@ -1,8 +1,9 @@
 """Which person has which place on the stage: stable, because faces that move are hard to find.
 
-You first, then pinned people, then the rest by the time they joined; those who come later are
-appended. With more people than fit a page, somebody off the first page who speaks takes the
-place of the visible person who has been silent longest. Time is an argument (`now_s`).
+You first, then pinned people, then raised hands as they went up, then the rest by the time they
+joined; those who come later are appended. With more people than fit a page, somebody off the
+first page who speaks takes the place of the visible person who has been silent longest. Time is
+an argument (`now_s`).
 """
 
 from __future__ import annotations
@@ -51,13 +52,15 @@ class StageSlots:
         self._order: list[str] = []
         self._me = ""
         self._pinned: list[str] = []
+        self._hands: list[str] = []
         self._speech: dict[str, _Speech] = {}
         self._last_swap_s = float("-inf")
 
     @property
     def order(self) -> tuple[str, ...]:
-        """Every identity, you first, pins next."""
+        """Every identity, you first, pins next, then hands."""
         middle = [identity for identity in self._pinned if identity in self._order]
+        middle += [i for i in self._hands if i in self._order and i not in (self._me, *middle)]
         rest = [i for i in self._order if i != self._me and i not in middle]
         mine = [self._me] if self._me in self._order else []
         return (*mine, *middle, *rest)
@@ -86,6 +89,12 @@ class StageSlots:
             self._pinned.remove(identity)
         elif identity in self._order and identity != self._me:
             self._pinned.append(identity)
+
+    def set_hands(self, identities: Sequence[str]) -> bool:
+        """Take whose hands are up, the first to rise first; True when the order changed."""
+        before = self.order
+        self._hands = list(identities)
+        return self.order != before
 
     def handle_speakers(self, identities: Iterable[str], now_s: float) -> None:
         """Take the complete list of people who speak now."""
@@ -119,7 +128,8 @@ class StageSlots:
         candidates = []
         for identity in visible:
             speech = self._speech.get(identity)
-            if identity == self._me or identity in self._pinned or (speech and speech.speaking):
+            held = identity == self._me or identity in self._pinned or identity in self._hands
+            if held or (speech and speech.speaking):
                 continue
             candidates.append((speech.last_spoke_s if speech else float("-inf"), identity))
         if not candidates:

@@ -142,6 +142,16 @@ class Stage(QWidget):
             tile.set_hand(places.get(identity, 0))
         if self._self_view is not None:
             self._self_view.set_hand(places.get(self._self_view.person.identity, 0))
+        if self._slots.set_hands(sorted(places, key=lambda identity: places[identity])):
+            self._relayout(animate=True)
+
+    def place_of(self, identity: str) -> QRect | None:
+        """Where somebody is seen, the floating self view included; None off the page."""
+        view = self._self_view
+        if view is not None and view.isVisible() and view.person.identity == identity:
+            return view.geometry()
+        tile = self._tiles.get(identity)
+        return tile.geometry() if tile is not None and tile.isVisible() else None
 
     def _on_leaver_gone(self, identity: str) -> None:
         if self._leavers.pop(identity, None) is None:

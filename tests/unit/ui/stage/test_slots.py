@@ -43,6 +43,26 @@ def test_a_pin_stands_right_after_you_until_it_is_let_go() -> None:
     assert list(slots.order) == ["me", "mia", "kai"]
 
 
+def test_raised_hands_come_after_pins_in_the_order_they_went_up() -> None:
+    slots = a_room("me", "a", "b", "c", "d")
+    slots.toggle_pin("d")
+    assert slots.set_hands(["c", "me", "b", "d"])
+    assert list(slots.order) == ["me", "d", "c", "b", "a"]
+
+    assert not slots.set_hands(["c", "me", "b"])
+    assert slots.set_hands([])
+    assert list(slots.order) == ["me", "d", "a", "b", "c"]
+
+
+def test_a_speaker_takes_no_place_from_a_raised_hand() -> None:
+    slots = a_room("me", "a", "b", "c", "d")
+    slots.set_hands(["a", "b"])
+    slots.handle_speakers(["c"], 0.0)
+    slots.handle_speakers(["d", "c"], 1.0)
+
+    assert not slots.swap_in_speaker(4, 4.0)
+
+
 def test_a_persistent_speaker_off_the_page_takes_the_place_of_the_silent() -> None:
     slots = a_room("me", "a", "b", "c", "d")
     slots.handle_speakers(["a"], 0.0)
