@@ -455,6 +455,8 @@ class Desktop(QObject):
     def _on_event(self, event: Event) -> None:
         self.doorstep.handle(event)
         match event:
+            case JoinProgressed(stage=JoinStage.IN_LOBBY):
+                self.connecting_page.wait_for_host(self.doorstep.host_name)
             case JoinProgressed(stage=stage):
                 self.connecting_page.reach(stage)
             case MeetingJoined():

@@ -124,6 +124,8 @@ class Doorstep(QObject):
             people=lookup.people,
             needs_passcode=lookup.needs_passcode and not has_invite,
             locked=lookup.locked,
+            lobby=lookup.lobby,
+            hidden=lookup.needs_passcode,
             known=lookup.known,
             host=lookup.host_name,
             room=lookup.room,

@@ -68,8 +68,7 @@ class TypingLine(QWidget):
         if not self._people:
             return
         painter = QPainter(self)
-        identity, name = self._people[0]
-        paint_avatar(painter, QRectF(16, 7, 18, 18), identity, name)
+        paint_avatar(painter, QRectF(16, 7, 18, 18), self._people[0][1])
         font = font_of(TypeStyle.CAPTION)
         painter.setFont(font)
         painter.setPen(color("text3"))

@@ -283,7 +283,7 @@ def paint_row(painter: QPainter, laid: RowLayout, picture_of: PictureOf) -> None
         _paint_day(painter, laid.width_px, laid.day)
     if laid.head_y >= 0:
         disc = QRectF(SIDE_PX, laid.head_y + 1, AVATAR_PX, AVATAR_PX)
-        paint_avatar(painter, disc, row.identity, row.name)
+        paint_avatar(painter, disc, row.name)
         _paint_head(painter, laid)
     if laid.quote is not None:
         _paint_quote(painter, laid)

@@ -1,4 +1,4 @@
-"""Between pressing Join and being in: three lines that tell how far it got."""
+"""Between pressing Join and being in: how far it got, or that the host has to open the door."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from app.engine.events import JoinStage
 from app.ui.home.page_header import PageHeader
 from app.ui.home.words import typeset
 from app.ui.theme import TypeStyle
-from app.ui.widgets import Button, Card, IconLabel, Spinner, TextLabel
+from app.ui.widgets import Button, Card, IconLabel, IconPlate, Spinner, TextLabel
 
 _STAGES = {
     JoinStage.FOUND_SERVER: "Found the server",
@@ -70,6 +70,8 @@ class ConnectingPage(QWidget):
         card.setFixedWidth(396)
         self._spinner = Spinner(46)
         card.body.addWidget(self._spinner)
+        self._waits = IconPlate("hourglass", 52, tone="accent", round_=True, icon_px=26)
+        card.body.addWidget(self._waits)
         card.body.addSpacing(16)
         self.title = TextLabel("", TypeStyle.HEADING, wrap=True)
         self.title.setObjectName("connectingTitle")
@@ -78,6 +80,7 @@ class ConnectingPage(QWidget):
         self.text.setObjectName("connectingText")
         card.body.addWidget(self.text)
         card.body.addSpacing(8)
+        self._connecting = ""
         self._lines: dict[JoinStage, _StageLine] = {}
         for stage, words in _STAGES.items():
             line = _StageLine(words)
@@ -92,13 +95,19 @@ class ConnectingPage(QWidget):
         self.cancel_button.clicked.connect(self.cancelRequested)
         card.body.addWidget(self.cancel_button, 0, Qt.AlignmentFlag.AlignLeft)
         column.addStretch(1)
-        column.addWidget(card, 0, Qt.AlignmentFlag.AlignHCenter)
+        # A row with stretches: an aligned card would get the height of texts of one line.
+        middle = QHBoxLayout()
+        middle.addStretch(1)
+        middle.addWidget(card)
+        middle.addStretch(1)
+        column.addLayout(middle)
         column.addStretch(1)
 
     def begin(self, room: str, *, hosting: bool = False, waiting: str = "") -> None:
         """Start afresh; `waiting` explains why it takes long (the meeting is full)."""
         verb = "Starting" if hosting else "Connecting to"
-        self.title.setText(f"{verb} {room or 'the meeting'}\u2026")
+        self._connecting = f"{verb} {room or 'the meeting'}\u2026"
+        self._show_progress()
         self.text.setText(typeset(waiting))
         self.text.setVisible(bool(waiting))
         found = "Started the server" if hosting else _STAGES[JoinStage.FOUND_SERVER]
@@ -111,14 +120,30 @@ class ConnectingPage(QWidget):
         """Give the focus to Cancel; the page must be in front."""
         self.cancel_button.setFocus(Qt.FocusReason.OtherFocusReason)
 
+    def wait_for_host(self, host: str) -> None:
+        """Nothing goes on until the host has answered: that is not a line to check off."""
+        self._spinner.hide()
+        self._waits.show()
+        for line in self._lines.values():
+            line.hide()
+        self.title.setText("Waiting for the host")
+        told = f"{host or 'The host'} has been told you're here."
+        self.text.setText(typeset(f"{told} You'll join as soon as they let you in."))
+        self.text.show()
+        self.cancel_button.setText("Leave")
+
+    def _show_progress(self) -> None:
+        self._waits.hide()
+        self._spinner.show()
+        for line in self._lines.values():
+            line.show()
+        self.title.setText(self._connecting)
+        self.cancel_button.setText("Cancel")
+
     def reach(self, stage: JoinStage) -> None:
         """Check off everything up to `stage`; the next one is under way."""
-        if stage is JoinStage.IN_LOBBY:
-            # Nothing goes on until the host has answered: that is not a line to check off.
-            self.text.setText("Waiting for the host to let you in\u2026")
-            self.text.setVisible(True)
-            return
         if stage is JoinStage.SIGNED_IN:
+            self._show_progress()
             self.text.setVisible(False)
         reached = list(_STAGES).index(stage)
         for index, line in enumerate(self._lines.values()):

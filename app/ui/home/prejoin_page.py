@@ -106,6 +106,7 @@ class PrejoinPage(QWidget):
         )
         self.passcode_chip.setVisible(bool(destination.host and destination.host.passcode))
         self.locked_chip.hide()
+        self.lobby_chip.setVisible(bool(destination.host and destination.host.lobby))
         self.avatars.set_names(())
         self.who.setText("You're hosting this meeting" if hosting else destination.address)
         self.who.setText(typeset(self.who.full_text()))
@@ -126,6 +127,8 @@ class PrejoinPage(QWidget):
         needs_passcode: bool,
         locked: bool,
         known: bool,
+        lobby: bool = False,
+        hidden: bool = False,
         host: str = "",
         room: str = "",
     ) -> None:
@@ -136,10 +139,12 @@ class PrejoinPage(QWidget):
             # As the host wrote it: it may have been typed otherwise.
             self.room_name.setText(room)
         self.avatars.set_names(people)
-        # Behind a passcode the door does not say who is in.
-        hidden = needs_passcode and not people and host
-        self.who.setText(f"Hosted by {host}" if hidden else list_names(tuple(people)))
+        # Behind a passcode the door does not say who is in, not even to those with an invitation.
+        unnamed = (needs_passcode or hidden) and not people
+        told = f"Hosted by {host}" if host else self._destination.address
+        self.who.setText(typeset(told) if unnamed else list_names(tuple(people)))
         self.locked_chip.setVisible(locked)
+        self.lobby_chip.setVisible(lobby and not locked)
         self._show_passcode(needs_passcode)
         self._reflow()
 
@@ -270,7 +275,9 @@ class PrejoinPage(QWidget):
         self.nearby_chip = Chip("This network", "broadcast", "neutral")
         self.passcode_chip = Chip("Passcode", "key", "neutral")
         self.locked_chip = Chip("Locked", "lock-key", "warn")
-        for chip in (self.nearby_chip, self.passcode_chip, self.locked_chip):
+        self.lobby_chip = Chip("Waiting room", "hourglass", "neutral")
+        self.lobby_chip.setToolTip("The host lets each person in")
+        for chip in (self.nearby_chip, self.passcode_chip, self.lobby_chip, self.locked_chip):
             chips.addWidget(chip)
         chips.addStretch(1)
         column.addWidget(self._chip_row)

@@ -236,7 +236,7 @@ class Preview(QWidget):
         top = box.top() + (room - side - (34 if has_words else 0)) / 2 + (14 if has_words else 4)
         disc = QRectF(box.center().x() - side / 2, top, side, side)
         if self._name:
-            paint_avatar(painter, disc, self._name, self._name)
+            paint_avatar(painter, disc, self._name)
         else:
             paint_icon(painter, disc, "user", color("on_video"))
         if not has_words:

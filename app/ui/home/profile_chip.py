@@ -84,7 +84,7 @@ class ProfileChip(QAbstractButton):
         fill_rounded(painter, box, 20, _back(self))
         avatar = mirrored(self, QRectF(6, 6, 28, 28))
         if self._name:
-            paint_avatar(painter, avatar, self._name, self._name)
+            paint_avatar(painter, avatar, self._name)
         else:
             paint_icon(painter, avatar.adjusted(4, 4, -4, -4), "user", QColor(BAND.text))
         painter.setPen(QColor(BAND.text))

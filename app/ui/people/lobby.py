@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QApplication, QFrame, QHBoxLayout, QVBoxLayout, QWidget
 
 from app.engine.events import Knock
 from app.ui.theme import TypeStyle, font_of
@@ -23,13 +23,13 @@ class KnockRow(QWidget):
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(10)
-        row.addWidget(Avatar(knock.id, knock.name, 32))
+        row.addWidget(Avatar(knock.name, 32))
         row.addWidget(ElidedLabel(knock.name, TypeStyle.LABEL), 1)
         deny = IconButton("x", f"Do not admit {knock.name}", side_px=32, icon_px=16)
         deny.setObjectName(f"lobbyDeny_{knock.id}")
         deny.clicked.connect(lambda: self.answered.emit(knock.id, False))
         row.addWidget(deny)
-        admit = Button("Admit", tone="primary", size="small")
+        admit = self.admit = Button("Admit", tone="primary", size="small")
         admit.setObjectName(f"lobbyAdmit_{knock.id}")
         admit.setAccessibleName(f"Admit {knock.name}")
         admit.clicked.connect(lambda: self.answered.emit(knock.id, True))
@@ -38,10 +38,14 @@ class KnockRow(QWidget):
 
 
 class LobbyCard(QFrame):
-    """Everybody who waits, longest first; hidden while nobody does."""
+    """Everybody who waits, longest first; hidden while nobody does.
+
+    `emptied` tells that the last one, who had the keyboard's focus, went.
+    """
 
     answered = Signal(str, bool)
     allAdmitted = Signal()
+    emptied = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -67,6 +71,8 @@ class LobbyCard(QFrame):
     def set_knocks(self, knocks: tuple[Knock, ...]) -> None:
         """Show who waits now; rows that stay are not made again, so no press is lost."""
         wanted = {knock.id for knock in knocks}
+        focused = QApplication.focusWidget()
+        had_focus = focused is not None and self.isAncestorOf(focused)
         for knock_id in [known for known in self._rows if known not in wanted]:
             row = self._rows.pop(knock_id)
             self._column.removeWidget(row)
@@ -79,4 +85,13 @@ class LobbyCard(QFrame):
                 self._column.insertWidget(place, row)
         self._title.setText(f"Waiting to join · {len(knocks)}")
         self._all.setVisible(len(knocks) > 1)
+        if had_focus and focused is not None and not focused.isVisibleTo(self):
+            self._pass_focus_on(knocks)
         self.setVisible(bool(knocks))
+
+    def _pass_focus_on(self, knocks: tuple[Knock, ...]) -> None:
+        """The row with the focus went: the next who waits, else the list, not what Qt finds."""
+        if knocks:
+            self._rows[knocks[0].id].admit.setFocus(Qt.FocusReason.OtherFocusReason)
+        else:
+            self.emptied.emit()

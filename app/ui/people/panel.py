@@ -52,7 +52,7 @@ class PersonRow(QWidget):
         row = QHBoxLayout(self)
         row.setContentsMargins(10, 0, 4, 0)
         row.setSpacing(8)
-        self._avatar = Avatar(identity, person.name, 36)
+        self._avatar = Avatar(person.name, 36)
         row.addWidget(self._avatar)
         words = QVBoxLayout()
         words.setSpacing(0)
@@ -88,7 +88,7 @@ class PersonRow(QWidget):
     def set_person(self, person: Person, *, speaking: bool, hand: int = 0) -> None:
         """Show a state; `hand` is the place among the raised hands, 0 while it is down."""
         name = shown_name(person)
-        self._avatar.set_person(person.identity, person.name)
+        self._avatar.set_person(person.name)
         if self._name.full_text() != name:
             self._name.setText(name)
         label = role_label(person)
@@ -173,6 +173,7 @@ class PeoplePanel(QWidget):
         column.addLayout(head)
         column.addSpacing(12)
         self.lobby = LobbyCard()
+        self.lobby.emptied.connect(self._search.setFocus)
         holder = QVBoxLayout()
         holder.setContentsMargins(12, 0, 12, 0)
         holder.addWidget(self.lobby)

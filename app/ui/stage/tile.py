@@ -335,7 +335,7 @@ class VideoTile(QAbstractButton):
         if self.face is not None:
             self.face.paint(painter, box)
             return
-        paint_placeholder(painter, box, Radius.TILE, self.person.identity)
+        paint_placeholder(painter, box, Radius.TILE, self.person.name)
         side = avatar_diameter_px(box.width(), box.height())
         disc = QRectF(0, 0, side, side)
         disc.moveCenter(box.center())
@@ -343,7 +343,7 @@ class VideoTile(QAbstractButton):
         above_name = box.bottom() - MARGIN_PX - PILL_HEIGHT_PX - 4
         if disc.bottom() > above_name:
             disc.moveBottom(max(above_name, side))
-        paint_avatar(painter, disc, self.person.identity, self.person.name)
+        paint_avatar(painter, disc, self.person.name)
         if self._frozen:
             fill_rounded(painter, box, Radius.TILE, color("veil"))
 

@@ -70,9 +70,13 @@ def paint_shadow(
     painter.restore()
 
 
-def avatar_colors(identity: str) -> tuple[QColor, QColor]:
-    """Return the disc's colour and the dark end of the gradient for a person, always the same."""
-    disc, deep = AVATARS[zlib.crc32(identity.encode()) % len(AVATARS)]
+def avatar_colors(name: str) -> tuple[QColor, QColor]:
+    """Return the disc's colour and the dark end of the gradient for a person.
+
+    By the name, the one thing known of a person before, at and behind the door: so they look
+    the same in the preview, in the lobby, in the meeting and in what is read later.
+    """
+    disc, deep = AVATARS[zlib.crc32(name.strip().encode()) % len(AVATARS)]
     return QColor(disc), QColor(deep)
 
 
@@ -81,12 +85,12 @@ def initial_of(name: str) -> str:
     return next((char.upper() for char in name if char.isalnum()), "?")
 
 
-def paint_avatar(painter: QPainter, rect: QRectF, identity: str, name: str) -> None:
-    """Draw a round disc with the initial of `name`; the colour belongs to `identity`."""
+def paint_avatar(painter: QPainter, rect: QRectF, name: str) -> None:
+    """Draw a round disc with the initial of `name`, in the colour that belongs to it."""
     painter.save()
     painter.setRenderHint(QPainter.RenderHint.Antialiasing)
     painter.setPen(Qt.PenStyle.NoPen)
-    painter.setBrush(avatar_colors(identity)[0])
+    painter.setBrush(avatar_colors(name)[0])
     painter.drawEllipse(rect)
     font = font_px(max(9, round(rect.height() * 0.42)), 600)
     painter.setFont(font)
@@ -102,9 +106,9 @@ def _draw_centred(painter: QPainter, rect: QRectF, text: str, metrics: QFontMetr
     painter.drawText(QPointF(x, y), text)
 
 
-def paint_placeholder(painter: QPainter, rect: QRectF, radius: float, identity: str) -> None:
+def paint_placeholder(painter: QPainter, rect: QRectF, radius: float, name: str) -> None:
     """Fill the background of a tile without a picture."""
-    disc, deep = avatar_colors(identity)
+    disc, deep = avatar_colors(name)
     gradient = QLinearGradient(rect.topLeft(), rect.bottomRight())
     gradient.setColorAt(0, disc.darker(190))
     gradient.setColorAt(1, deep.darker(140))

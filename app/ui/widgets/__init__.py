@@ -10,7 +10,7 @@ All of them follow a theme change by themselves. What there is:
   with `set_state(icon, text, tone)` and `set_compact(bool)`.
 - fields: `TextField(placeholder, icon, large=)`, `ComboBox(icon)`, `Switch(name)`.
 - meters: `SegmentMeter`, `LevelBar` (3x36), `ProgressBar` (6 px, `set_fraction`), `Spinner(px)`.
-- avatars: `Avatar(identity, name, px)`, `AvatarRow`.
+- avatars: `Avatar(name, px)`, `AvatarRow`.
 - cards: `Card` (`.body`), `Inset` (`.body`), `EmptyState(icon, title, text)`.
 - toasts: `ToastArea(host)` with `show_toast(id, title, text, tone=, action=, on_action=, stays=)`.
 - dialogs: `Dialog(host, title, subtitle, width_px=)` with `.body`, `.buttons`, `open_`, `close_`,

@@ -12,25 +12,23 @@ from app.ui.theme import color, mirrored, paint_avatar
 
 
 class Avatar(QWidget):
-    """A disc with a person's initial; the colour belongs to the identity."""
+    """A disc with a person's initial; the colour belongs to the name."""
 
-    def __init__(
-        self, identity: str, name: str, side_px: int = 32, *, parent: QWidget | None = None
-    ) -> None:
+    def __init__(self, name: str, side_px: int = 32, *, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._identity, self._name = identity, name
+        self._name = name
         self.setFixedSize(side_px, side_px)
         self.setAccessibleName(name)
 
-    def set_person(self, identity: str, name: str) -> None:
+    def set_person(self, name: str) -> None:
         """Show somebody else."""
-        self._identity, self._name = identity, name
+        self._name = name
         self.setAccessibleName(name)
         self.update()
 
     def paintEvent(self, _event: QPaintEvent) -> None:
         """Paint the disc."""
-        paint_avatar(QPainter(self), QRectF(self.rect()), self._identity, self._name)
+        paint_avatar(QPainter(self), QRectF(self.rect()), self._name)
 
 
 class AvatarRow(QWidget):
@@ -72,4 +70,4 @@ class AvatarRow(QWidget):
             painter.setPen(color(self._behind))
             painter.setBrush(color(self._behind))
             painter.drawEllipse(box.adjusted(-2, -2, 2, 2))
-            paint_avatar(painter, box, name, name)
+            paint_avatar(painter, box, name)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from PySide6.QtCore import QEvent, QObject, QRectF, Qt, QTimer, Signal
 from PySide6.QtGui import QPainter, QPaintEvent
-from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QApplication, QHBoxLayout, QVBoxLayout, QWidget
 
 from app.ui.theme import TypeStyle, color, fill_rounded, paint_shadow, stroke_rounded
 from app.ui.widgets.buttons import Button, IconButton
@@ -75,6 +75,15 @@ class Toast(QWidget):
         """Go away; `closed` follows once."""
         self.hide()
         self.closed.emit()
+
+    def setVisible(self, visible: bool) -> None:
+        """Before going, leave the keyboard with what lies below: Qt would pick the next control."""
+        area = self.parentWidget()
+        host = area.parentWidget() if area is not None else None
+        focused = QApplication.focusWidget()
+        if not visible and host is not None and focused is not None and self.isAncestorOf(focused):
+            host.setFocus(Qt.FocusReason.OtherFocusReason)
+        super().setVisible(visible)
 
     def paintEvent(self, _event: QPaintEvent) -> None:
         """Paint shadow and plate."""

@@ -62,6 +62,22 @@ def test_connecting_checks_off_the_stages(open_window: Open) -> None:
     assert [line.state for line in lines.values()] == ["done", "done", "now"]
 
 
+def test_in_the_waiting_room_it_says_for_whom_one_waits(open_window: Open) -> None:
+    window = at_the_door(open_window)
+    window.click("prejoinJoin")
+    window.post(JoinProgressed(JoinStage.FOUND_SERVER))
+    window.post(JoinProgressed(JoinStage.IN_LOBBY))
+
+    assert text_of(window, "connectingTitle") == "Waiting for the host"
+    assert text_of(window, "connectingText").startswith("Mia has been told you\u2019re here.")
+    assert text_of(window, "connectingCancel") == "Leave"
+    assert not window.shows("connectingStage_signed_in")
+
+    window.post(JoinProgressed(JoinStage.SIGNED_IN))
+    assert text_of(window, "connectingTitle") == "Connecting to Garden club\u2026"
+    assert window.shows("connectingStage_media_ready")
+
+
 def test_a_second_enter_in_haste_does_not_cancel_the_first(open_window: Open) -> None:
     window = at_the_door(open_window)
     window.click("prejoinJoin")

@@ -263,6 +263,19 @@ def test_an_invitation_needs_no_passcode(open_window: Open) -> None:
     assert not window.shows("prejoinPasscode")
 
 
+def test_an_invitation_into_a_waiting_room_says_so_and_leaves_open_who_is_in(
+    open_window: Open,
+) -> None:
+    window = open_window()
+    window.engine.lookup = RoomLookup("Tea", "Mia", (), needs_passcode=True, lobby=True)
+    window.desktop.open_link("lanai://192.168.1.24:7880/Tea?i=aa.bb.cc")
+    window.wait_for_page("prejoinPage")
+    page = window.desktop.prejoin_page
+
+    window.qtbot.waitUntil(page.lobby_chip.isVisible, timeout=30_000)
+    assert page.who.full_text() == "Hosted by Mia"
+
+
 def test_another_livekit_server_is_not_asked_who_is_there(open_window: Open) -> None:
     token = issue_token(
         api_key="devkey",

@@ -83,6 +83,47 @@ def test_reactions_rise_and_go(meeting: Meeting) -> None:
     assert layer.showing == ()
 
 
+def test_ones_own_reaction_rises_from_the_self_view_of_two(make_meeting: MakeMeeting) -> None:
+    meeting = make_meeting(2)
+    me = meeting.page.roster.me
+    assert me is not None
+    place = meeting.page.people_desk._place_of(me.identity)
+
+    assert place is not None
+    assert place.toRect() == meeting.find("selfView").geometry()
+
+
+def test_a_raised_hand_comes_first_on_the_stage(meeting: Meeting) -> None:
+    before = meeting.page.stage.shown
+    last = meeting.page.roster.get(before[-1])
+    assert last is not None
+    meeting.post(PersonChanged(replace(last, hand_at_ms=5)))
+    assert meeting.page.stage.shown[1] == last.identity
+
+    meeting.post(PersonChanged(last))
+    assert meeting.page.stage.shown == before
+
+
+def test_the_keyboard_stays_with_those_who_wait(meeting: Meeting) -> None:
+    meeting.post(RoomRulesChanged(RULES), KnocksChanged((THEO, ELIF)))
+    meeting.page.open_panel("people")
+    meeting.find("lobbyDeny_k1").setFocus()
+
+    meeting.post(KnocksChanged((ELIF,)))
+    assert meeting.page.focusWidget() is meeting.find("lobbyAdmit_k2")
+
+    meeting.post(KnocksChanged(()))
+    assert meeting.page.focusWidget() is meeting.find("peopleSearch")
+
+
+def test_a_toast_that_goes_leaves_the_keyboard_on_the_stage(meeting: Meeting) -> None:
+    meeting.post(RoomRulesChanged(RULES), KnockArrived(THEO))
+    meeting.find("toastAction_knock_k1").setFocus()
+    meeting.click("toastAction_knock_k1")
+
+    assert meeting.page.focusWidget() is meeting.page.stage
+
+
 def test_guests_have_no_host_controls(make_meeting: MakeMeeting) -> None:
     meeting = make_meeting(host=False)
     meeting.post(RoomRulesChanged(RULES))

@@ -194,7 +194,7 @@ def test_a_spinner_rests_while_nobody_sees_it(host: QWidget) -> None:
 
 
 def test_the_same_person_has_the_same_colour_everywhere(host: QWidget) -> None:
-    one, two = Avatar("mia-1", "Mia", 40, parent=host), Avatar("mia-1", "Mia", 40, parent=host)
+    one, two = Avatar("Mia", 40, parent=host), Avatar("Mia", 40, parent=host)
 
     assert one.grab().toImage() == two.grab().toImage()
     assert one.accessibleName() == "Mia"
