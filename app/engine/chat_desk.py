@@ -1,8 +1,9 @@
-"""The chat of one meeting at work: sends, receives, and hands the history to those who come late.
+"""The chat of one meeting at work: sends, receives, says who is writing.
 
-Decisions sit in `chat_book` (who may change what), `chat_history` (what is handed on) and
-`typing_notices`; here they meet the room. Belongs to the engine thread. Reading order: the
-commands, then what arrives, then the history.
+Decisions sit in `chat_book` (who may change what), `chat_flood` (how much is shown) and
+`typing_notices`; here they meet the room. `chat_pictures` takes what comes with lines and
+`chat_catch_up` asks for those of before. Belongs to the engine thread. Reading order: the
+commands, then what arrives.
 """
 
 from __future__ import annotations
@@ -12,9 +13,8 @@ import mimetypes
 import time
 import uuid
 from collections import Counter, OrderedDict
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
 
 import structlog
 from livekit.protocol import models as lk
@@ -40,18 +40,14 @@ from app.engine.chat import (
     read_header,
 )
 from app.engine.chat_book import ChatBook, Entry
-from app.engine.chat_history import (
-    HISTORY_METHOD,
-    HistoryBusyError,
-    HistoryKeeper,
-    HistoryReader,
-)
-from app.engine.chat_images import MAX_IMAGE_BYTES, ChatImages
+from app.engine.chat_catch_up import CatchUp
+from app.engine.chat_flood import FloodGuard, Growth
+from app.engine.chat_images import MAX_IMAGE_BYTES
+from app.engine.chat_pictures import ChatPictures
 from app.engine.events import (
     AttachmentState,
     ChatAttachment,
     ChatFailed,
-    ChatHistoryReceived,
     ChatReceived,
     ChatState,
     Event,
@@ -64,26 +60,14 @@ from app.engine.typing_notices import TYPING_TOPIC, TypingBoard, TypingSender, p
 from app.protocol.data_packet import PacketTooLargeError
 from app.protocol.errors import ProtocolError
 from app.protocol.streams.splitter import HeaderTooLargeError
-from app.runtime.budget import Budget
 from app.runtime.errors import Reason, WorldError
 from app.runtime.tasks import TaskOwner, spawn
 
 log = structlog.get_logger(__name__)
 
-GROWTH_S = 0.1
-_LINES_RATE = 10.0
-_LINES_BURST = 100.0
-_BUDGETS_KEPT = 1_024
 _GROWING_EACH = 4
 _NOTES_KEPT = 1_024
-_AWAITED_KEPT = 256
-_KEEPERS_ASKED = 4
-_HISTORY_TIMEOUT_S = 8.0
-_BUSY_WAIT_S = 1.5
-_RESENT_WITHIN_MS = 30_000
 _BLOCK_BYTES = 64 * 1024
-_BUSY_CODE = 429
-_BAD_REQUEST_CODE = 400
 
 
 class ChatDesk:
@@ -104,19 +88,28 @@ class ChatDesk:
         self._person = person
         self._connected = connected
         self._typing_wished = typing_wished
-        self._take_file = take_file
         self._owner = TaskOwner("chat")
         self._book = ChatBook(self._name_of)
-        self._images = ChatImages()
-        self._keeper = HistoryKeeper()
+        self._pictures = ChatPictures(
+            self._book,
+            self._owner,
+            tell=self._tell,
+            take_line=lambda line, who, pictures: self._take_line(line, who, attachments=pictures),
+            take_file=take_file,
+        )
+        self._catch_up = CatchUp(
+            room,
+            self._book,
+            self._owner,
+            person=person,
+            post=post,
+            say_again=self._start_sending,
+        )
         self._typing = TypingSender()
         self._board = TypingBoard()
         self._board_task: asyncio.Task[None] | None = None
         self._notes: OrderedDict[str, HeaderNote] = OrderedDict()
-        self._awaited: OrderedDict[tuple[str, str], str] = OrderedDict()
-        self._early: OrderedDict[tuple[str, str], ChatAttachment] = OrderedDict()
         self._files: dict[str, tuple[Path, ...]] = {}
-        self._lost_at_ms = 0
         self._floods = FloodGuard()
         self._growing: Counter[str] = Counter()
 
@@ -125,37 +118,32 @@ class ChatDesk:
     def listen(self) -> None:
         """Register with the room, before it connects."""
         self._room.register_text_stream_handler(CHAT_TOPIC, self._on_text_stream)
-        self._room.register_byte_stream_handler(CHAT_TOPIC, self._on_byte_stream)
+        self._room.register_byte_stream_handler(CHAT_TOPIC, self._pictures.handle_stream)
         self._room.on("data_received", self._on_data)
 
     def handle_joined(self) -> None:
         """The room let us in: learn what was said before."""
         self._book.me = self._room.local_participant.identity
-        self._room.local_participant.register_rpc_method(HISTORY_METHOD, self._on_history_asked)
-        spawn(self._fetch_history(), name="chat history", owner=self._owner)
+        self._catch_up.handle_joined()
 
     def handle_connection_lost(self) -> None:
-        """The session is gone, and what was just written may be: a resume does not tell this."""
-        self._lost_at_ms = _now_ms()
+        """The session is gone: a resume does not tell this."""
+        self._catch_up.handle_connection_lost()
 
     def handle_reconnected(self) -> None:
         """Learn what was missed, and say again what the others missed."""
-        lost_at_ms, self._lost_at_ms = self._lost_at_ms, 0
-        if not lost_at_ms:
-            return
-        self._room.local_participant.register_rpc_method(HISTORY_METHOD, self._on_history_asked)
-        spawn(self._fetch_history(lost_at_ms), name="chat history", owner=self._owner)
+        self._catch_up.handle_reconnected()
 
     def handle_left(self, identity: str) -> None:
         """Somebody left."""
-        self._keeper.forget(identity)
+        self._catch_up.handle_left(identity)
         self._floods.forget(identity)
         self._show_typing(self._board.handle_gone(identity))
 
     async def aclose(self) -> None:
         """End what runs and delete the pictures."""
         await self._owner.close()
-        await self._images.aclose()
+        await self._pictures.aclose()
 
     # -- commands ---------------------------------------------------------------------------
 
@@ -378,7 +366,7 @@ class ChatDesk:
             attachments = [each for each in reader.info.attachments if is_id(each)]
         # Now, not in the task: the pictures may follow in this very turn.
         for each in attachments[:MAX_ATTACHMENTS]:
-            self._await_attachment(identity, each, reader.info.stream_id)
+            self._pictures.expect(identity, each, reader.info.stream_id)
         spawn(
             self._read_line(reader, identity, note, attachments[:MAX_ATTACHMENTS]),
             name="chat line",
@@ -413,14 +401,14 @@ class ChatDesk:
         grows: bool,
     ) -> None:
         info = reader.info
-        growth = _Growth(
+        growth = Growth(
             lambda text: (
                 self._take_line(
                     ChatLine(info.stream_id, text, max(0, info.timestamp)),
                     identity,
                     note,
                     growing=True,
-                    attachments=self._announced(identity, attachments),
+                    attachments=self._pictures.announced(identity, attachments),
                 )
                 if grows
                 else None
@@ -449,7 +437,7 @@ class ChatDesk:
             case Operation.REACTION:
                 self._take_reaction(identity, note, text)
             case _:
-                known = self._announced(identity, attachments)
+                known = self._pictures.announced(identity, attachments)
                 self._take_line(line, identity, note, attachments=known)
                 self._tell(self._book.handle_end_of_growth(identity, line.id))
 
@@ -532,160 +520,6 @@ class ChatDesk:
         line = ChatLine(message.id, message.message, max(0, message.timestamp))
         self._take_line(line, identity)
 
-    # -- pictures ---------------------------------------------------------------------------
-
-    def _await_attachment(self, identity: str, stream_id: str, line_id: str) -> None:
-        self._awaited[identity, stream_id] = line_id
-        while len(self._awaited) > _AWAITED_KEPT:
-            self._awaited.popitem(last=False)
-
-    def _on_byte_stream(self, reader: rtc.ByteStreamReader, identity: str) -> None:
-        info = reader.info
-        line_id = self._awaited.pop((identity, info.stream_id), "")
-        name = info.name[:256]
-        if not self._images.takes(info.mime_type, info.size):
-            if line_id:
-                self._tell_attachment(
-                    identity,
-                    line_id,
-                    ChatAttachment(info.stream_id, name, info.size or 0, AttachmentState.FILE),
-                )
-            self._take_file(reader, identity)
-            return
-        coming = ChatAttachment(info.stream_id, name, info.size or 0, AttachmentState.COMING)
-        if line_id:
-            self._tell_attachment(identity, line_id, coming)
-        elif is_id(info.stream_id):
-            # A picture that no line announced is a line by itself.
-            line_id = info.stream_id
-            line = ChatLine(line_id, "", max(0, info.timestamp))
-            self._take_line(line, identity, attachments=[coming])
-        spawn(
-            self._save_picture(reader, identity, line_id, coming),
-            name="chat picture",
-            owner=self._owner,
-        )
-
-    async def _save_picture(
-        self,
-        reader: rtc.ByteStreamReader,
-        identity: str,
-        line_id: str,
-        coming: ChatAttachment,
-    ) -> None:
-        state, path = AttachmentState.FAILED, None
-        try:
-            path = await self._images.save(
-                _chunks(reader), reader.info.mime_type, coming.size_bytes
-            )
-            state = AttachmentState.HERE
-        except (ProtocolError, WorldError) as error:
-            log.info("chat picture not kept", reason=str(error.reason))
-        finally:
-            reader.close()
-        self._tell_attachment(
-            identity,
-            line_id,
-            ChatAttachment(coming.id, coming.name, coming.size_bytes, state, path),
-        )
-
-    def _tell_attachment(self, identity: str, line_id: str, attachment: ChatAttachment) -> None:
-        if self._book.get(identity, line_id) is None:
-            # It was quicker than its line, which takes it along when it is shown.
-            self._early[identity, attachment.id] = attachment
-            while len(self._early) > _AWAITED_KEPT:
-                self._early.popitem(last=False)
-            return
-        self._tell(self._book.handle_attachment(identity, line_id, attachment))
-
-    def _announced(self, identity: str, ids: Iterable[str]) -> list[ChatAttachment]:
-        """What is known of the attachments of a line that is about to be shown."""
-        return [
-            self._early.get((identity, each), ChatAttachment(each, "", 0, AttachmentState.COMING))
-            for each in ids
-        ]
-
-    # -- history ----------------------------------------------------------------------------
-
-    async def _on_history_asked(self, call: rtc.RpcInvocationData) -> str:
-        try:
-            return self._keeper.handle_request(
-                call.caller_identity,
-                call.payload,
-                self._book.entries,
-                self._book.deleted,
-                time.monotonic(),
-            )
-        except HistoryBusyError:
-            raise rtc.RpcError(_BUSY_CODE, "asked too often") from None
-        except ProtocolError as error:
-            raise rtc.RpcError(_BAD_REQUEST_CODE, error.reason) from error
-
-    async def _fetch_history(self, lost_at_ms: int = 0) -> None:
-        """Ask the host, else whoever is here longest; people without a history say so at once."""
-        for identity in self._keepers():
-            try:
-                async with asyncio.timeout(_HISTORY_TIMEOUT_S * 4):
-                    reader = await self._ask_history(identity)
-                entries, deleted = reader.result()
-            except (rtc.RpcError, ProtocolError, TimeoutError) as error:
-                log.info("no chat history", error=type(error).__name__)
-                continue
-            keys = {entry.key for entry in entries}
-            events = self._book.handle_old(entries, deleted)
-            old = tuple(event for event in events if event.is_old and not event.deleted)
-            self._post(ChatHistoryReceived(old))
-            for event in events:
-                if event.deleted:
-                    self._post(event)
-            if lost_at_ms:
-                self._resend_missing(keys, lost_at_ms)
-            return
-
-    async def _ask_history(self, identity: str) -> HistoryReader:
-        reader = HistoryReader()
-        may_wait = True
-        while (request := reader.next_request) is not None:
-            try:
-                answer = await self._room.local_participant.perform_rpc(
-                    destination_identity=identity,
-                    method=HISTORY_METHOD,
-                    payload=request,
-                    response_timeout=_HISTORY_TIMEOUT_S,
-                )
-            except rtc.RpcError as error:
-                if error.code != _BUSY_CODE or not may_wait:
-                    raise
-                may_wait = False
-                await asyncio.sleep(_BUSY_WAIT_S)
-                continue
-            reader.handle_answer(answer)
-        return reader
-
-    def _keepers(self) -> list[str]:
-        people = [
-            (participant, person)
-            for participant in self._room.remote_participants.values()
-            if (person := self._person(participant.identity)) is not None and not person.is_agent
-        ]
-        rank = {Role.HOST: 0, Role.COHOST: 1, Role.GUEST: 2}
-        people.sort(key=lambda pair: (rank[pair[1].role], _joined_at(pair[0])))
-        return [person.identity for _, person in people[:_KEEPERS_ASKED]]
-
-    def _resend_missing(self, keys: set[tuple[str, str]], lost_at_ms: int) -> None:
-        """Say again what was written just before the connection broke and reached nobody."""
-        for entry in list(self._book.entries):
-            if (
-                entry.is_mine
-                and not entry.to
-                and not entry.deleted
-                and not entry.is_old
-                and entry.state is ChatState.SENT
-                and entry.key not in keys
-                and lost_at_ms - _RESENT_WITHIN_MS <= entry.at_ms <= lost_at_ms
-            ):
-                self._start_sending(entry.id)
-
     # -- small things -----------------------------------------------------------------------
 
     def _tell(self, event: ChatReceived | None) -> None:
@@ -738,72 +572,6 @@ class ChatDesk:
         return people or None
 
 
-class FloodGuard:
-    """Lets through as many lines of one person as somebody could want to read, and drops the rest.
-
-    Every line costs the window a layout; thousands a second would freeze it.
-    """
-
-    def __init__(self) -> None:
-        self._budgets: OrderedDict[str, Budget] = OrderedDict()
-        self.dropped = 0
-
-    def allows(self, identity: str, now_s: float) -> bool:
-        """Whether one more line of this person is shown."""
-        budget = self._budgets.get(identity)
-        if budget is None:
-            budget = self._budgets[identity] = Budget(rate=_LINES_RATE, burst=_LINES_BURST)
-            while len(self._budgets) > _BUDGETS_KEPT:
-                self._budgets.popitem(last=False)
-        if budget.allow(now_s):
-            return True
-        self.dropped += 1
-        if self.dropped % 1_000 == 1:
-            log.info("chat lines dropped", count=self.dropped)
-        return False
-
-    def forget(self, identity: str) -> None:
-        """Somebody left; coming back in a small meeting brings no new budget."""
-        if len(self._budgets) > _BUDGETS_KEPT // 2:
-            self._budgets.pop(identity, None)
-
-
-class _Growth:
-    """Text that comes in pieces, shown at most ten times a second while it does."""
-
-    def __init__(self, show: Callable[[str], Any]) -> None:
-        self._show = show
-        self._pieces: list[str] = []
-        self._chars = 0
-        self._timer: asyncio.TimerHandle | None = None
-        self.shown = False
-
-    @property
-    def text(self) -> str:
-        self._pieces = ["".join(self._pieces)]
-        return self._pieces[0]
-
-    def add(self, piece: str) -> bool:
-        """Take a piece; True when there is more than a line may have."""
-        self._pieces.append(piece)
-        self._chars += len(piece)
-        if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(GROWTH_S, self._on_time)
-        return self._chars > MAX_TEXT_CHARS
-
-    def _on_time(self) -> None:
-        self._timer = None
-        self.shown = True
-        self._show(self.text)
-
-    def stop(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-            if self.shown:
-                self._on_time()
-
-
 _TOPICS = (LEGACY_TOPIC, LANAI_TOPIC, TYPING_TOPIC)
 
 
@@ -831,11 +599,6 @@ def _look_at(files: tuple[Path, ...]) -> list[ChatAttachment]:
     return found
 
 
-def _joined_at(participant: rtc.RemoteParticipant) -> float:
-    joined = participant.joined_at
-    return joined.timestamp() if joined is not None else float("inf")
-
-
 def _now_ms() -> int:
     return time.time_ns() // 1_000_000
 
@@ -845,11 +608,3 @@ def _reason_of(error: Exception) -> WorldError:
     if isinstance(error.__cause__, WorldError):
         return error.__cause__
     return WorldError(Reason.PEER_GONE, retry=True, detail=str(error))
-
-
-async def _chunks(reader: rtc.ByteStreamReader) -> AsyncIterator[bytes]:
-    try:
-        async for chunk in reader:
-            yield chunk
-    except rtc.StreamError:
-        raise ProtocolError("chat: picture broke off") from None

@@ -1,5 +1,5 @@
 """The LiveKit wire as data: sans-IO, no clock, no sockets.
 
-Reads in this order: errors, ids, token, sdp, signal_server and signal_client, data_packet,
-streams, rtp.
+Reads in this order: errors, ids, token, sdp, signal_server and signal_client, reconnect,
+data_packet, streams, rpc, transfers, data_track, rtp.
 """
