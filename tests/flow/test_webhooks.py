@@ -13,15 +13,16 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from livekit.protocol import models, rtc
+from livekit.protocol import agent, agent_dispatch, models, rtc
 from structlog.testing import capture_logs
 
-from app.protocol.token import verify_claims
+from app.protocol.token import VideoGrant, issue_token, verify_claims
 from app.server.api import webhook_delivery
 from app.server.config import ServerConfig
 from app.server.room.moving import move_participant
 from app.server.service import SfuService
 from tests.support.raw_signal import RawSignal
+from tests.support.raw_worker import RawWorker
 from tests.support.session_room import KEY, SECRET, eventually, token
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -125,6 +126,50 @@ async def test_an_address_that_leads_nowhere_is_a_warning(url: str) -> None:
                 lambda: sum(line["event"] == "webhook not delivered" for line in lines) >= 3
             )
     assert not [line for line in lines if line["log_level"] == "error"]
+
+
+async def test_an_agents_job_is_reported_from_its_start_to_its_end() -> None:
+    events: list[dict[str, Any]] = []
+
+    async def receive(request: web.Request) -> web.Response:
+        events.append(json.loads(await request.read()))
+        return web.Response()
+
+    def of_jobs() -> list[dict[str, Any]]:
+        return [event for event in events if event["event"].startswith("agent_job")]
+
+    grant = VideoGrant(agent=True)
+    far_token = issue_token(
+        api_key=KEY, api_secret=SECRET, identity="", now_s=time.time(), grant=grant
+    )
+    async with receiving(receive) as url, reporting_to(url) as service:
+        async with RawWorker(service.url, far_token) as far:
+            await far.register()
+            async with RawSignal(service.url, token("ada")):
+                first = (await far.take()).job
+                await eventually(of_jobs)
+                done = agent.UpdateJobStatus(job_id=first.id, status=agent.JobStatus.JS_SUCCESS)
+                await far.send(update_job=done)
+                await eventually(lambda: len(of_jobs()) == 2)
+                service.rooms.live["room"].agents.dispatch(
+                    agent_name="",
+                    metadata="",
+                    restart_policy=agent_dispatch.JobRestartPolicy.JRP_NEVER,
+                    deployment="",
+                    attributes={},
+                )
+                second = (await far.take()).job
+                await eventually(lambda: len(of_jobs()) == 3)
+                service.rooms.close_room("room", 5)
+        await eventually(lambda: events[-1]["event"] == "room_finished")
+    told = [(event["event"], event["job"]["id"]) for event in of_jobs()]
+    assert told == [
+        ("agent_job_started", first.id),
+        ("agent_job_ended", first.id),
+        ("agent_job_started", second.id),
+        ("agent_job_ended", second.id),
+    ]
+    assert {event["job"]["state"]["status"] for event in of_jobs()[1::2]} == {"JS_SUCCESS"}
 
 
 async def test_who_moves_leaves_one_room_in_the_reports_and_is_published_in_the_other() -> None:
