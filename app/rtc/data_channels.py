@@ -26,6 +26,8 @@ log = structlog.get_logger(__name__)
 LOCAL_SCTP_PORT = 5000
 LOCAL_MAX_MESSAGE_BYTES = 65_535
 MAX_SEND_BYTES = 64_000
+# A peer that does not say how much it takes (RFC 8841).
+_UNSAID_BYTES = 65_536
 # What one turn of the loop may send before others have theirs.
 PACKETS_PER_TURN = 64
 # Of what was held back: the same.
@@ -45,6 +47,7 @@ class DataChannels:
         *,
         on_message: Callable[[str, bytes], None],
         on_open: Callable[[str], None],
+        max_send_bytes: int = MAX_SEND_BYTES,
     ) -> None:
         self._dtls = dtls
         self._on_message = on_message
@@ -62,7 +65,7 @@ class DataChannels:
             on_closed=lambda _channel: self._wake(),
         )
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._max_send_bytes = MAX_SEND_BYTES
+        self._max_send_bytes = max_send_bytes
         self._flushing: asyncio.Handle | None = None
         self._timer: asyncio.Handle | None = None
         self._timer_at_s = 0.0
@@ -77,7 +80,7 @@ class DataChannels:
         if self._loop is not None or self._is_closed:
             return
         self._loop = asyncio.get_running_loop()
-        self._max_send_bytes = min(remote_max_message_size or MAX_SEND_BYTES, MAX_SEND_BYTES)
+        self._max_send_bytes = min(remote_max_message_size or _UNSAID_BYTES, self._max_send_bytes)
         self._association.start(remote_port, self._loop.time())
         self._dtls.receive_with(self._receive)
         self._flush()

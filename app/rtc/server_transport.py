@@ -39,6 +39,8 @@ _WATCH_INTERVAL_S = 1.0
 _HOLD_S = 5.0
 # More than any client has candidates; a forger of addresses has no end of them.
 _MAX_ADDRESSES = 64
+# What a client sends grows by names when it is passed on; its receivers take more than they send.
+_MAX_FORWARD_BYTES = 128 << 10
 # Above this the reader of a lossy channel is too slow for the news to be news.
 _LOSSY_BUFFER_BYTES = 256 << 10
 
@@ -106,7 +108,10 @@ class ServerTransport:
         )
         self._dtls.on_closed = self._on_dtls_closed
         self._channels = DataChannels(
-            self._dtls, on_message=observer.on_data, on_open=observer.on_data_open
+            self._dtls,
+            on_message=observer.on_data,
+            on_open=observer.on_data_open,
+            max_send_bytes=_MAX_FORWARD_BYTES,
         )
         self.fingerprint = self._dtls.local_fingerprint
         self.candidates = mux.candidates

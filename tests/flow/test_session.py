@@ -13,6 +13,7 @@ from livekit.protocol import rtc as lk_rtc
 from app.engine.session import Session, SessionOptions
 from app.protocol import reconnect
 from app.protocol.rtp.encoded import EncodedVideoFrame
+from app.rtc.data_channels import MAX_SEND_BYTES
 from app.runtime.errors import Reason, WorldError
 from app.runtime.tasks import TaskOwner
 from app.server.service import SfuService
@@ -116,6 +117,20 @@ async def test_a_packet_that_no_peer_would_take_is_refused_before_it_is_sent(
             with pytest.raises(WorldError) as caught:
                 await ada.send_data(packet, reliable=reliable)
             assert caught.value.reason is Reason.TOO_LARGE
+
+
+async def test_the_largest_packet_that_may_be_sent_arrives(server: SfuService) -> None:
+    # What the server writes into it makes it larger than anybody may send.
+    identity = "ada" * 50
+    async with joined(server.url, identity) as (ada, _), joined(server.url, "bob") as (_, bob):
+        for size in (63_960, 0):
+            packet = lk_models.DataPacket(
+                user=lk_models.UserPacket(payload=bytes(size)), destination_identities=["bob"]
+            )
+            assert packet.ByteSize() < MAX_SEND_BYTES
+            await ada.send_data(packet, reliable=True)
+        await eventually(lambda: any(not p.user.payload for p, _ in bob.data))
+        assert [len(p.user.payload) for p, _ in bob.data] == [63_960, 0]
 
 
 async def test_many_megabytes_wait_for_the_network_instead_of_filling_memory(
