@@ -155,9 +155,12 @@ class OutgoingTransfer:
         self._paused = True
         for each in self._receivers.values():
             if each.stage in (Stage.READY, Stage.SENDING):
-                each.stage, each.leg = Stage.PAUSED, None
-                self._call_later(each, PAUSE, encode_stop(Stop(self.drop.file_id)))
+                self._hold(each)
         self._step()
+
+    def _hold(self, receiver: Receiver) -> None:
+        receiver.stage, receiver.leg = Stage.PAUSED, None
+        self._call_later(receiver, PAUSE, encode_stop(Stop(self.drop.file_id)))
 
     def resume(self) -> None:
         """Go on; the receivers say where."""
@@ -195,7 +198,7 @@ class OutgoingTransfer:
         receiver.is_plain = False
         self._begin(receiver, resume.offset, resume.prefix_sha256)
         if self._paused:
-            receiver.stage = Stage.PAUSED
+            self._hold(receiver)
         self._step()
         return True
 
@@ -363,7 +366,8 @@ class OutgoingTransfer:
             case Answer.DECLINE:
                 receiver.refuse(answer.refusal or Refusal.DECLINED)
         if self._paused and receiver.stage is Stage.READY:
-            receiver.stage = Stage.PAUSED
+            # It was asked how far it got, and would wait for what does not come.
+            self._hold(receiver)
 
     def _begin(self, receiver: Receiver, offset: int, prefix_sha256: str) -> None:
         if offset > self.drop.size_bytes or (offset and not prefix_sha256):

@@ -588,7 +588,7 @@ class MeetingPage(QWidget):
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         if person.is_me:
             self.people_desk.fill_own_menu(menu, person)
-            menu.popup(at)
+            menu.popup(self._inside(menu, at))
             return
         pinned = self.stage.is_pinned(identity)
         menu.add_item(
@@ -610,7 +610,12 @@ class MeetingPage(QWidget):
             name="actionSendFile",
         )
         self.people_desk.fill_person_menu(menu, person)
-        menu.popup(at)
+        menu.popup(self._inside(menu, at))
+
+    def _inside(self, menu: Menu, at: QPoint) -> QPoint:
+        """Where the menu is within the window: it may be smaller than the screen."""
+        edge = self.mapToGlobal(self.rect().topRight()).x() - 8
+        return QPoint(max(0, min(at.x(), edge - menu.sizeHint().width())), at.y())
 
     def _message(self, person: Person) -> None:
         self.open_panel("chat")

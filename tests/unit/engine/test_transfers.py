@@ -157,6 +157,35 @@ async def test_a_lost_stream_goes_on_from_the_last_good_byte(
     assert second.label.offset + second.size_bytes == len(CONTENT)
 
 
+async def test_what_its_sender_has_paused_stays_paused_for_both_after_a_break(
+    room: TransferRoom, ada: Person, bo: Person, source: Path
+) -> None:
+    pausing: list[asyncio.Task[None]] = []
+
+    def pause() -> None:
+        room.on_block = lambda: None
+        loop = asyncio.get_running_loop()
+        pausing.append(loop.create_task(ada.transfers.pause(ada.told[0].id)))
+
+    room.on_block = pause
+    mine = await ada.transfers.send(source, to=("bo-1",), peer_name="Bo")
+    await ada.until(State.PAUSED)
+    await bo.until(State.PAUSED)
+    await pausing[0]
+    ada.forget()
+    bo.forget()
+    ada.stay_id = "ada-2"
+    ada.transfers.handle_rejoined()
+    # Asked how far it got, the receiver expects the rest; it is told that none comes yet.
+    await bo.until(State.RUNNING)
+    await bo.until(State.PAUSED)
+    assert {told.state for told in ada.told} <= {State.PAUSED}
+    assert bo.told[-1].state is State.PAUSED
+
+    await ada.transfers.resume(mine)
+    assert (await bo.ended()).sha256 == DIGEST
+
+
 async def test_another_run_of_the_receiver_goes_on_from_the_disk(
     room: TransferRoom, ada: Person, bo: Person, source: Path
 ) -> None:
