@@ -240,7 +240,7 @@ async def test_packets_travel_under_the_subscribers_handle_and_broken_ones_are_d
         publisher.on_data("_data_track", Packetizer(8, base=0).packetize(b"x", 0.0)[0])
         assert [parse_packet(data).handle for data in taken] == [handle] * 4
         assert b"".join(parse_packet(data).payload for data in taken) == bytes(40_000)
-        assert room.data_tracks.stray_packets == 4
+        assert room.services.tally.data_dropped == 4
 
         # A frame that finds the channel full is dropped whole; one under way goes on.
         taken.clear()

@@ -36,7 +36,6 @@ class Knock:
     address: str
     since_s: float
     seen_s: float
-    role: str = "guest"
     identity: str = ""
     verdict: Verdict = Verdict.WAITING
 
@@ -55,10 +54,6 @@ class Lobby:
     def waiting(self) -> list[Knock]:
         """Those the host has yet to decide about, longest wait first."""
         return [k for k in self._knocks.values() if k.verdict is Verdict.WAITING]
-
-    def find(self, knock_id: str) -> Knock | None:
-        """Return a knock that is not forgotten."""
-        return self._knocks.get(knock_id)
 
     def add(self, knock: Knock) -> None:
         """Take a newcomer in; `LobbyFullError` when there is no room."""

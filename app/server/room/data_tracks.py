@@ -86,7 +86,6 @@ class DataTracks:
         # What people of other rooms publish who are shown here, by sid and handle.
         self._shown: dict[str, dict[int, DataTrack]] = {}
         self._loop = asyncio.get_running_loop()
-        self.stray_packets = 0
 
     # --- people
 
@@ -401,18 +400,18 @@ class DataTracks:
 
     # --- packets
 
-    def forward(self, sender_sid: str, data: bytes) -> None:
-        """Pass a packet on to those who receive its track (hot path)."""
+    def forward(self, sender_sid: str, data: bytes) -> bool:
+        """Pass a packet on to those who receive its track (hot path); False when there is none."""
         desk = self._desks.get(sender_sid)
         tracks = self._shown.get(sender_sid) if desk is None else desk.tracks
         track = None if tracks is None else tracks.get(peek_handle(data))
         if track is None:
-            self.stray_packets += 1
-            return
+            return False
         flags = data[0]
         for downlink in track.downlinks.values():
             if downlink.has_room(flags):
                 downlink.send(with_handle(data, downlink.wire_handle))
+        return True
 
 
 def _is_well_described(request: rtc.PublishDataTrackRequest) -> bool:

@@ -403,8 +403,10 @@ class Room:
     def data_received(self, participant: Participant, label: str, data: bytes) -> None:
         """Route a data packet to whom it is for."""
         if label == DATA_TRACK:
-            for shown_in in (self, *self.windows.rooms_of(participant.sid)):
-                shown_in.data_tracks.forward(participant.sid, data)
+            if not self.data_tracks.forward(participant.sid, data):
+                self.services.tally.data_dropped += 1
+            for room in self.windows.rooms_of(participant.sid):
+                room.data_tracks.forward(participant.sid, data)
             return
         if label not in (RELIABLE, LOSSY):
             # Other labels are no part of the protocol.
