@@ -102,6 +102,9 @@ class CatchUp:
                 log.info("no chat history", error=type(error).__name__)
                 continue
             keys = {entry.key for entry in entries}
+            if not self._moderates(identity):
+                # A guest's word does not take away what one has written oneself.
+                deleted = [key for key in deleted if key[0] != self._book.me]
             events = self._book.handle_old(entries, deleted)
             old = tuple(event for event in events if event.is_old and not event.deleted)
             self._post(ChatHistoryReceived(old))
@@ -131,6 +134,10 @@ class CatchUp:
                 continue
             reader.handle_answer(answer)
         return reader
+
+    def _moderates(self, identity: str) -> bool:
+        person = self._person(identity)
+        return person is not None and person.role is not Role.GUEST
 
     def _keepers(self) -> list[str]:
         people = [

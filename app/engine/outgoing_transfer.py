@@ -45,6 +45,8 @@ log = structlog.get_logger(__name__)
 BLOCK_BYTES = 256 * 1024
 WINDOW_BYTES = 6 << 20
 GRACE_S = 30.0
+# A receiver that reads nothing for so long holds up nobody else any more.
+STALL_S = 120.0
 TOGETHER_S = 0.4
 
 
@@ -473,12 +475,22 @@ class OutgoingTransfer:
 
     async def _has_room(self, leg: _Leg, position: int) -> bool:
         """Wait until the slowest receiver is not too far behind; False when none is left."""
-        while active := leg.active():
-            if position - min(each.got_bytes for each in active) < WINDOW_BYTES:
-                return True
-            self._news.clear()
-            await self._news.wait()
-        return False
+        while leg.active():
+            try:
+                async with asyncio.timeout(STALL_S):
+                    while self._behind(leg, position):
+                        self._news.clear()
+                        await self._news.wait()
+            except TimeoutError:
+                for each in self._behind(leg, position):
+                    self._lose(each)
+                self._step()
+            else:
+                break
+        return bool(leg.active())
+
+    def _behind(self, leg: _Leg, position: int) -> list[Receiver]:
+        return [each for each in leg.active() if position - each.got_bytes >= WINDOW_BYTES]
 
     async def _send_plain(self, leg: _Leg) -> None:
         """A stream for each file, as any program understands it."""

@@ -11,6 +11,7 @@ from typing import Any, cast
 import pytest
 
 from app.engine import rtc
+from app.engine.chat import ChatLine
 from app.engine.chat_book import ChatBook, Entry
 from app.engine.chat_catch_up import CatchUp
 from app.engine.chat_history import HistoryKeeper
@@ -42,7 +43,8 @@ class Me:
         if identity not in self.answering:
             raise rtc.RpcError.built_in(rtc.RpcError.ErrorCode.UNSUPPORTED_METHOD)
         line = Entry("1", "ada", "Ada", "before", 1, is_mine=False)
-        return self.keeper.handle_request("me", call["payload"], [line], [], 0.0)
+        deleted = [("me", "mine"), ("ada", "hers")]
+        return self.keeper.handle_request("me", call["payload"], [line], deleted, 0.0)
 
 
 @dataclass
@@ -52,13 +54,14 @@ class Latecomer:
     me: Me = field(default_factory=Me)
     told: list[Event] = field(default_factory=list)
     owner: TaskOwner = field(default_factory=lambda: TaskOwner("test"))
+    book: ChatBook = field(default_factory=lambda: ChatBook(str))
 
     async def come(self) -> None:
         others = {each: SimpleNamespace(identity=each, joined_at=None) for each in PEOPLE}
         room = SimpleNamespace(local_participant=self.me, remote_participants=others)
         catch_up = CatchUp(
             cast("rtc.Room", room),
-            ChatBook(str),
+            self.book,
             self.owner,
             person=PEOPLE.get,
             post=self.told.append,
@@ -87,6 +90,20 @@ async def test_the_host_is_asked_first_and_the_next_when_there_is_no_answer(
     (told,) = late.told
     assert isinstance(told, ChatHistoryReceived)
     assert [line.text for line in told.lines] == ["before"]
+
+
+@pytest.mark.parametrize(("keeper", "gone"), [("host", {"mine", "hers"}), ("guest", {"hers"})])
+async def test_a_guest_does_not_say_that_ones_own_lines_are_deleted(
+    late: Latecomer, keeper: str, gone: set[str]
+) -> None:
+    late.book.me = "me"
+    late.me.answering = {keeper}
+    for who, line_id in (("me", "mine"), ("ada", "hers")):
+        late.book.handle_line(ChatLine(line_id, "text", 1), who, now_ms=1)
+
+    await late.come()
+
+    assert {each.id for each in late.book.entries if each.deleted} == gone
 
 
 async def test_where_nobody_keeps_a_history_nothing_is_told(late: Latecomer) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from app.engine import saving, transfers
+from app.engine import outgoing_transfer, saving, transfers
 from app.engine.drops import gather
 from app.engine.events import Transfer, TransferState
 from app.engine.saving import find_partials
@@ -632,3 +632,22 @@ async def test_what_a_crash_left_without_a_note_is_deleted_after_a_week(tmp_path
 
     assert await asyncio.to_thread(find_partials, tmp_path) == []
     assert [path.name for path in (old, young) if path.exists()] == [young.name]
+
+
+async def test_a_receiver_that_reads_nothing_holds_up_nobody(
+    room: TransferRoom, ada: Person, bo: Person, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outgoing_transfer, "STALL_S", 0.05)
+    monkeypatch.setattr(outgoing_transfer, "GRACE_S", 0.05)
+    monkeypatch.setattr(outgoing_transfer, "WINDOW_BYTES", 1)
+    ada.transfers._slots = asyncio.Semaphore(1)
+    stuck = room.add("stuck-1", bo.folder.parent / "stuck")
+    monkeypatch.setattr(stuck.transfers, "receive", lambda _stream: None)
+
+    await ada.transfers.send(source, to=("stuck-1",), peer_name="Stuck")
+    first = await ada.until(State.FAILED)
+
+    assert first.error is Reason.PEER_GONE
+    monkeypatch.setattr(outgoing_transfer, "WINDOW_BYTES", 6 << 20)
+    await ada.transfers.send(source, to=("bo-1",), peer_name="Bo")
+    assert (await bo.ended()).state is State.DONE
