@@ -10,8 +10,6 @@ from __future__ import annotations
 import asyncio
 import datetime
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
 
 import structlog
 from livekit.protocol import models as lk
@@ -22,24 +20,32 @@ from app.engine.enums import (
     ConnectionState,
     DataPacketKind,
     DisconnectReason,
-    IceTransportType,
     SimulateScenarioKind,
     StreamState,
 )
 from app.engine.frame_processor import FrameContext
 from app.engine.local_participant import LocalParticipant
-from app.engine.options import RoomOptions, RtcConfiguration
+from app.engine.options import RoomOptions
 from app.engine.participant import Participant, RemoteParticipant
 from app.engine.publication import RemoteTrackPublication
+from app.engine.room_types import (
+    ConnectError,
+    DataPacket,
+    DataTrackEvents,
+    EventTypes,
+    RtcStats,
+    SipDTMF,
+)
+from app.engine.room_wishes import check_rtc_config, scenario_request, session_options
 from app.engine.rpc import RpcDesk
-from app.engine.rtc_stats import RtcStats as StatsReport
-from app.engine.session import AudioRtpReceiver, Session, SessionOptions, VideoRtpReceiver
+from app.engine.session import AudioRtpReceiver, Session, VideoRtpReceiver
+from app.engine.speakers import Speakers
 from app.engine.stats_report import transport_report
 from app.engine.stream_desk import StreamDesk
 from app.engine.stream_sending import send_text
 from app.engine.streams import ByteStreamHandler, TextStreamHandler
 from app.engine.track import RemoteAudioTrack, RemoteVideoTrack
-from app.engine.transcription import TranscriptionSegment
+from app.engine.transcription import segment_of
 from app.engine.unbuilt import E2EEManager
 from app.engine.updates import describe_changes
 from app.engine.wire import connection_quality, disconnect_reason
@@ -50,47 +56,6 @@ from app.runtime.errors import WorldError
 from app.runtime.tasks import TaskOwner
 
 log = structlog.get_logger(__name__)
-
-EventTypes = Literal[
-    "participant_connected",
-    "participant_disconnected",
-    "participant_active",
-    "local_track_published",
-    "local_track_unpublished",
-    "local_track_republished",
-    "local_track_subscribed",
-    "track_published",
-    "track_unpublished",
-    "track_subscribed",
-    "track_unsubscribed",
-    "track_subscription_failed",
-    "track_muted",
-    "track_unmuted",
-    "active_speakers_changed",
-    "room_metadata_changed",
-    "participant_metadata_changed",
-    "participant_name_changed",
-    "participant_attributes_changed",
-    "connection_quality_changed",
-    "participant_encryption_status_changed",
-    "participant_permissions_changed",
-    "data_received",
-    "sip_dtmf_received",
-    "transcription_received",
-    "e2ee_state_changed",
-    "connection_state_changed",
-    "connected",
-    "disconnected",
-    "reconnecting",
-    "reconnected",
-    "room_updated",
-    "moved",
-    "token_refreshed",
-    "data_track_published",
-    "data_track_unpublished",
-]
-
-DataTrackEvents = Literal["data_track_published", "data_track_unpublished"]
 
 # After these somebody may be back in a moment, as the same person with the same data tracks.
 _PERHAPS_BACK = frozenset(
@@ -106,50 +71,6 @@ _PERHAPS_BACK = frozenset(
     }
 )
 _VIDEO_CODECS = {"video/vp8": "VP8", "video/h264": "H264"}
-_SCENARIOS: dict[int, Callable[[], lk_rtc.SimulateScenario]] = {
-    SimulateScenarioKind.SIMULATE_SPEAKER: lambda: lk_rtc.SimulateScenario(speaker_update=3),
-    SimulateScenarioKind.SIMULATE_NODE_FAILURE: lambda: lk_rtc.SimulateScenario(node_failure=True),
-    SimulateScenarioKind.SIMULATE_SERVER_LEAVE: lambda: lk_rtc.SimulateScenario(server_leave=True),
-    SimulateScenarioKind.SIMULATE_MIGRATION: lambda: lk_rtc.SimulateScenario(migration=True),
-    SimulateScenarioKind.SIMULATE_FULL_RECONNECT: lambda: lk_rtc.SimulateScenario(
-        leave_request_full_reconnect=True
-    ),
-}
-
-
-class ConnectError(Exception):
-    """The room could not be joined; `__cause__` is the `WorldError` with its reason."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(message)
-        self.message = message
-
-
-@dataclass
-class DataPacket:
-    """A user packet. `participant` is None when a server sent it."""
-
-    data: bytes
-    kind: DataPacketKind
-    participant: RemoteParticipant | None
-    topic: str | None = None
-
-
-@dataclass
-class SipDTMF:
-    """A telephone tone. `participant` is None when a server sent it."""
-
-    code: int
-    digit: str
-    participant: RemoteParticipant | None = None
-
-
-@dataclass
-class RtcStats:
-    """Reports of both directions."""
-
-    publisher_stats: list[StatsReport]
-    subscriber_stats: list[StatsReport]
 
 
 class Room(EventEmitter[EventTypes]):
@@ -163,7 +84,7 @@ class Room(EventEmitter[EventTypes]):
         self._connection_state = ConnectionState.CONN_DISCONNECTED
         self._local_participant: LocalParticipant | None = None
         self._remote_participants: dict[str, RemoteParticipant] = {}
-        self._levels: dict[str, float] = {}
+        self._speakers = Speakers()
         self._waiting_for_sid: list[asyncio.Future[str]] = []
         self._held: list[tuple[EventTypes, tuple[object, ...]]] | None = None
         self._dynacast = False
@@ -275,7 +196,7 @@ class Room(EventEmitter[EventTypes]):
         if options.encryption or options.e2ee:
             raise NotImplementedError("end-to-end encryption")
         if options.rtc_config is not None:
-            _check_rtc_config(options.rtc_config)
+            check_rtc_config(options.rtc_config)
         if self._session is not None:
             raise RuntimeError("the room is joined already")
         self._loop = asyncio.get_running_loop()
@@ -288,7 +209,7 @@ class Room(EventEmitter[EventTypes]):
         session.data_tracks.remote.emit = self._emit_data_track
         self._session = session
         try:
-            await session.connect(url, token, _session_options(options))
+            await session.connect(url, token, session_options(options))
         except WorldError as error:
             self._forget()
             raise ConnectError(str(error)) from error
@@ -352,10 +273,7 @@ class Room(EventEmitter[EventTypes]):
         if int(scenario) == SimulateScenarioKind.SIMULATE_SIGNAL_RECONNECT:
             self._session.drop_signal()
             return
-        make = _SCENARIOS.get(int(scenario))
-        if make is None:
-            raise NotImplementedError(f"scenario {SimulateScenarioKind.Name(int(scenario))}")
-        self._session.simulate(make())
+        self._session.simulate(scenario_request(scenario))
 
     def on(
         self, event: EventTypes, callback: Callable[..., object] | None = None
@@ -426,7 +344,7 @@ class Room(EventEmitter[EventTypes]):
             participant.tell_watchers(None)
         self._streams.handle_disconnect()
         self._rpc.handle_disconnect()
-        self._levels.clear()
+        self._speakers = Speakers()
 
     # Facts of the session
 
@@ -577,7 +495,7 @@ class Room(EventEmitter[EventTypes]):
         participant.info.state = lk.ParticipantInfo.DISCONNECTED
         participant.info.disconnect_reason = int(reason)  # type: ignore[assignment]
         participant.tell_watchers(None)
-        if self._levels.pop(participant.sid, None) is not None:
+        if self._speakers.handle(participant.sid, None):
             self._emit_speakers()
         if self._session is not None:
             may_return = reason in _PERHAPS_BACK
@@ -683,17 +601,7 @@ class Room(EventEmitter[EventTypes]):
                 return
 
     def _handle_transcription(self, transcription: lk.Transcription) -> None:
-        segments = [
-            TranscriptionSegment(
-                id=segment.id,
-                text=segment.text,
-                start_time=segment.start_time,
-                end_time=segment.end_time,
-                language=segment.language,
-                final=segment.final,
-            )
-            for segment in transcription.segments
-        ]
+        segments = [segment_of(each) for each in transcription.segments]
         who = self._by_identity(transcription.transcribed_participant_identity)
         publication = None if who is None else who.track_publications.get(transcription.track_id)
         self._emit("transcription_received", segments, who, publication)
@@ -713,19 +621,15 @@ class Room(EventEmitter[EventTypes]):
     def on_speakers(self, speakers: Sequence[lk.SpeakerInfo]) -> None:
         """Take over who began and ceased to speak."""
         for speaker in speakers:
-            level = speaker.level if speaker.active else 0.0
             participant = self._by_sid(speaker.sid)
             if participant is not None:
-                participant.handle_speaking(level)
-            if speaker.active and participant is not None:
-                self._levels[speaker.sid] = level
-            else:
-                self._levels.pop(speaker.sid, None)
+                participant.handle_speaking(speaker.level if speaker.active else 0.0)
+            is_heard = speaker.active and participant is not None
+            self._speakers.handle(speaker.sid, speaker.level if is_heard else None)
         self._emit_speakers()
 
     def _emit_speakers(self) -> None:
-        loudest_first = sorted(self._levels, key=lambda sid: -self._levels[sid])
-        speaking = [self._by_sid(sid) for sid in loudest_first]
+        speaking = [self._by_sid(sid) for sid in self._speakers.loudest_first]
         self._emit("active_speakers_changed", [p for p in speaking if p is not None])
 
     def on_quality(self, updates: Sequence[lk_rtc.ConnectionQualityInfo]) -> None:
@@ -825,20 +729,3 @@ class Room(EventEmitter[EventTypes]):
             f"rtc.Room(sid={self._info.sid or 'unknown'}, name={self.name}, "
             f"metadata={self.metadata}, connection_state={self._connection_state.name})"
         )
-
-
-def _check_rtc_config(config: RtcConfiguration) -> None:
-    """Refuse what would leave a caller with less privacy or reach than asked for."""
-    if config.ice_transport_type != IceTransportType.TRANSPORT_ALL:
-        raise NotImplementedError("restricting ICE candidates")
-    if config.ice_servers:
-        raise NotImplementedError("STUN and TURN servers")
-
-
-def _session_options(options: RoomOptions) -> SessionOptions:
-    defaults = SessionOptions()
-    return SessionOptions(
-        auto_subscribe=options.auto_subscribe,
-        dynacast=options.dynacast,
-        signal_timeout_s=options.connect_timeout or defaults.signal_timeout_s,
-    )

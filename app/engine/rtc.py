@@ -67,7 +67,8 @@ from app.engine.publication import (
     RemoteTrackPublication,
     TrackPublication,
 )
-from app.engine.room import ConnectError, DataPacket, Room, RtcStats, SipDTMF
+from app.engine.room import Room
+from app.engine.room_types import ConnectError, DataPacket, RtcStats, SipDTMF
 from app.engine.rpc import RpcCallInfo, RpcError, RpcInterceptor, RpcInvocationData
 from app.engine.script_logging import leave_logging_to_the_script
 from app.engine.streams import (

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from livekit.protocol import models as lk
+
 
 @dataclass
 class TranscriptionSegment:
@@ -24,3 +26,15 @@ class Transcription:
     participant_identity: str
     track_sid: str
     segments: list[TranscriptionSegment]
+
+
+def segment_of(segment: lk.TranscriptionSegment) -> TranscriptionSegment:
+    """Read a segment off the wire."""
+    return TranscriptionSegment(
+        id=segment.id,
+        text=segment.text,
+        start_time=segment.start_time,
+        end_time=segment.end_time,
+        language=segment.language,
+        final=segment.final,
+    )

@@ -13,7 +13,7 @@ from livekit.protocol import models as lk
 from livekit.protocol import rtc as lk_rtc
 
 from app.engine import room as room_module
-from app.engine import rtc
+from app.engine import room_types, rtc
 from app.protocol.streams.splitter import StreamDescription, TextSplitter
 from app.runtime.errors import Reason, WorldError
 from tests.support.fake_session import (
@@ -24,7 +24,7 @@ from tests.support.fake_session import (
     track_info,
 )
 
-EVENTS = room_module.EventTypes.__args__  # type: ignore[attr-defined]
+EVENTS = room_types.EventTypes.__args__  # type: ignore[attr-defined]
 
 
 class Recorded:
