@@ -324,7 +324,9 @@ class Desktop(QObject):
             Facts(self._destination.room).fill(ENDINGS[Reason.FULL].text) if until_free else ""
         )
         self.connecting_page.begin(
-            self._destination.room, hosting=self._destination.host is not None, waiting=waiting
+            self.doorstep.room_name or self._destination.room,
+            hosting=self._destination.host is not None,
+            waiting=waiting,
         )
         self._show(self.connecting_page)
         self.connecting_page.focus_first()

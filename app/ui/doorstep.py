@@ -61,6 +61,7 @@ class Doorstep(QObject):
         self._visit = 0
         self._is_here = False
         self.host_name = ""
+        self.room_name = ""
         page.mediaWished.connect(self._preview)
         page.deviceChosen.connect(self._choose_device)
         page.testSoundRequested.connect(self._test_sound)
@@ -90,7 +91,7 @@ class Doorstep(QObject):
     def ask_door(self, destination: Destination) -> None:
         """Find out who is there and whether a passcode is needed."""
         self._visit += 1
-        self.host_name = ""
+        self.host_name = self.room_name = ""
         if destination.link is None or not destination.has_door:
             return
         visit = self._visit
@@ -120,6 +121,8 @@ class Doorstep(QObject):
         if visit != self._visit:
             return
         self.host_name = lookup.host_name
+        # As the host wrote it: it may have been typed otherwise.
+        self.room_name = lookup.room
         self._page.show_lookup(
             people=lookup.people,
             needs_passcode=lookup.needs_passcode and not has_invite,

@@ -111,6 +111,7 @@ class HostPopover(QWidget):
         self.setFixedWidth(_WIDTH_PX + 2 * _SHADE_PX)
         self._rules = RoomRules()
         self._switches: dict[str, Switch] = {}
+        self._asked: set[str] = set()
         column = QVBoxLayout(self)
         margin = _SHADE_PX + 16
         column.setContentsMargins(margin, margin, margin, margin)
@@ -155,9 +156,9 @@ class HostPopover(QWidget):
     def set_rules(self, rules: RoomRules, *, here: int) -> None:
         """Show the rules as they are now."""
         self._rules = rules
+        self._asked.clear()
         for rule, switch in self._switches.items():
             switch.setChecked(bool(getattr(rules, rule)))
-            switch.setEnabled(True)
         self.limit.set_limit(rules.max_people, here)
 
     def set_can_end(self, can_end: bool) -> None:
@@ -168,8 +169,10 @@ class HostPopover(QWidget):
         switch = self._switches[rule]
         # It shows the rule, not the wish: it moves when the server has said so.
         switch.setChecked(bool(getattr(self._rules, rule)))
-        switch.setEnabled(False)
-        self.ruleChanged.emit(rule, on)
+        # Until then a second press is no second wish. Disabled, it would lose the keyboard.
+        if rule not in self._asked:
+            self._asked.add(rule)
+            self.ruleChanged.emit(rule, on)
 
     def _on_end(self) -> None:
         self.close()
@@ -186,6 +189,7 @@ class HostPopover(QWidget):
             left = max(origin.x() - _SHADE_PX, min(left, right))
         self.move(left, at.y() - self.height() + _SHADE_PX)
         self.show()
+        self._switches["locked"].setFocus(Qt.FocusReason.PopupFocusReason)
 
     def paintEvent(self, _event: QPaintEvent) -> None:
         """Paint shadow and plate."""

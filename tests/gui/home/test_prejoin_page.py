@@ -233,6 +233,8 @@ def test_a_name_typed_by_hand_is_shown_as_the_host_wrote_it(open_window: Open) -
 
     page = window.desktop.prejoin_page
     window.qtbot.waitUntil(lambda: page.room_name.text() == "Garden club", timeout=30_000)
+    window.click("prejoinJoin")
+    assert window.desktop.connecting_page.title.text() == "Connecting to Garden club\u2026"
 
 
 def test_a_wrong_passcode_comes_back_to_its_field(open_window: Open) -> None:

@@ -151,9 +151,12 @@ def test_a_host_changes_a_rule_and_the_switch_follows_the_server(meeting: Meetin
     assert lobby.isChecked()
     assert not lock.isChecked()
 
+    assert lock.hasFocus()
+    lock.click()
     lock.click()
     assert rules_asked(meeting) == [{"locked": True}]
     assert not lock.isChecked()
+    assert lock.hasFocus()
     meeting.post(RoomRulesChanged(replace(RULES, locked=True, version=2)))
     assert lock.isChecked()
     assert lock.isEnabled()
