@@ -91,10 +91,13 @@ async def test_what_the_wheel_writes_is_shown_and_it_reads_ours(
     assert (answer.identity, answer.quote.text) == (sally, "from the window")
     assert (private.private, private.to_names) == (True, ())
     assert not [e for e in guest.all(ChatReceived) if e.private]
-    assert (inbox[1]["id"], inbox[1]["text"]) == (mine, "from the window, edited")
-    # The wheel reads the line and its picture side by side: either may be whole first.
-    line, picture = sorted(inbox[2:], key=lambda each: each["kind"] == "file")
-    assert line["text"] == "the plan"
+    # The wheel reads streams side by side: a later one may be whole first.
+    others = {item.get("text", ""): item for item in inbox[1:]}
+    picture = others.pop("")
+    assert {text: item["id"] == mine for text, item in others.items()} == {
+        "from the window, edited": True,
+        "the plan": False,
+    }
     assert (picture["kind"], picture["name"], picture["size"]) == ("file", "beds.png", len(PNG))
 
 
