@@ -35,6 +35,7 @@ from app.rtc.ice_checklist import (
     Transmit,
     candidate_priority,
 )
+from app.rtc.turns import TakingTurns
 from app.runtime.errors import Reason, WorldError
 from app.runtime.tasks import TaskOwner, spawn
 
@@ -101,6 +102,7 @@ class IceAgent:
         self.candidates: tuple[str, ...] = ()
         self.send_errors = 0
         self._can_segment = False
+        self._turns: TakingTurns | None = None
 
     # --- our side ----------------------------------------------------------------------------
 
@@ -122,6 +124,7 @@ class IceAgent:
     def open(self, server_addresses: Sequence[str]) -> None:
         """Bind one socket per local address; WorldError NO_ROUTE when there is none."""
         self._server_addresses = tuple(server_addresses)
+        self._turns = TakingTurns(asyncio.get_running_loop())
         self._bind()
         if not self._sockets:
             raise WorldError(Reason.NO_ROUTE, retry=True, detail="no network interface")
@@ -240,18 +243,24 @@ class IceAgent:
             self._handle_stun(index, remote, data)
 
     def _drain(self, index: int, sock: socket.socket) -> None:
-        """Read what has arrived. Hot path."""
+        """Read what has arrived: media at once, data in turns (RFC 7983). Hot path."""
+        turns = self._turns
+        assert turns is not None
         for _ in range(DRAIN_LIMIT):
             try:
                 data, remote = sock.recvfrom(DATAGRAM_BYTES)
             except (BlockingIOError, InterruptedError):
-                return
+                break
             except OSError:
                 # An ICMP error of an earlier datagram; the checks notice a dead peer.
+                continue
+            if data and 20 <= data[0] < 64:
+                turns.add(self._on_packet, data)
                 continue
             self._take(index, data, remote)
             if self.state == "closed":
                 return
+        turns.run()
 
     def _handle_stun(self, index: int, remote: tuple[str, int], data: bytes) -> None:
         address = (remote[0].partition("%")[0], remote[1])
@@ -298,6 +307,8 @@ class IceAgent:
         """Close every socket. Idempotent."""
         self.state = "closed"
         self._way = None
+        if self._turns is not None:
+            self._turns.close()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

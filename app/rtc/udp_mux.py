@@ -1,8 +1,9 @@
 """One UDP port for every participant: one socket per local address, one demux.
 
 A datagram goes to its peer by source address; a binding request, whose source may be new, by
-the user name fragment in it. The reply leaves by the socket that received: a wildcard socket
-would answer from whatever address the route suggests, and ICE takes that for another path.
+the user name fragment in it. Media is passed on as it is read, data takes turns (`turns`). The
+reply leaves by the socket that received: a wildcard socket would answer from whatever address the
+route suggests, and ICE takes that for another path.
 
 Belongs to the loop that `open` ran on. Hot path: `_drain`.
 """
@@ -31,6 +32,7 @@ from app.rtc.datagrams import (
 from app.rtc.ice_lite import host_candidate, local_ufrag_of
 from app.rtc.srtp import BatchProtector
 from app.rtc.stun import StunMessage, parse_stun
+from app.rtc.turns import TakingTurns
 from app.runtime.errors import Reason, WorldError
 
 log = structlog.get_logger(__name__)
@@ -168,6 +170,7 @@ class UdpMux:
         self._peers_by_ufrag: dict[str, MuxPeer] = {}
         self._sockets = [MuxSocket(sock) for sock in sockets]
         self._loop = asyncio.get_running_loop()
+        self._turns = TakingTurns(self._loop)
         for mux_socket in self._sockets:
             self._loop.add_reader(mux_socket.descriptor, self._drain, mux_socket)
 
@@ -208,6 +211,7 @@ class UdpMux:
             self._loop.remove_reader(mux_socket.descriptor)
             mux_socket.sock.close()
             mux_socket.peers.clear()
+        self._turns.close()
         self._sockets.clear()
         self._peers_by_ufrag.clear()
 
@@ -221,6 +225,7 @@ class UdpMux:
 
     def unregister(self, peer: MuxPeer) -> None:
         """Forget every fragment and every address of `peer`."""
+        self._turns.forget(peer.handle_dtls)
         for ufrag in [u for u, p in self._peers_by_ufrag.items() if p is peer]:
             del self._peers_by_ufrag[ufrag]
         for mux_socket in self._sockets:
@@ -230,7 +235,7 @@ class UdpMux:
     def _drain(self, mux_socket: MuxSocket) -> None:
         slots = self.slots
         data = slots.area.data
-        peers = mux_socket.peers
+        peers, turns = mux_socket.peers, self._turns
         batches = _MAX_BATCHES if slots.is_batched else _MAX_BATCHES * SLOTS
         for _ in range(batches):
             count = slots.receive(mux_socket.sock, mux_socket.descriptor, mux_socket.key_bytes)
@@ -252,12 +257,13 @@ class UdpMux:
                 elif 20 <= first < 64:
                     peer = peers.get(key)
                     if peer is not None:
-                        peer.handle_dtls(bytes(data[at : at + size]))
+                        turns.add(peer.handle_dtls, bytes(data[at : at + size]))
                     else:
                         self.unknown += 1
                 at += SLOT_BYTES
             if count < SLOTS and (slots.is_batched or count == 0):
-                return
+                break
+        turns.run()
 
     def _handle_stun(self, mux_socket: MuxSocket, datagram: bytes, key: bytes) -> None:
         try:

@@ -34,6 +34,7 @@ class ServerUnderTest:
     api_key: str
     api_secret: str
     room: str
+    pid: int = 0
 
     def token(self, identity: str, *, name: str = "", **grants: Any) -> str:
         """Issue a token for the room."""
@@ -81,7 +82,7 @@ async def our_server() -> AsyncIterator[ServerUnderTest]:
             stderr.seek(0)
             assert line, f"no ready line:\n{stderr.read().decode()}"
             room = f"test-{uuid.uuid4().hex[:8]}"
-            yield ServerUnderTest(json.loads(line)["url"], key, secret, room)
+            yield ServerUnderTest(json.loads(line)["url"], key, secret, room, process.pid)
         finally:
             if process.returncode is None:
                 process.terminate()

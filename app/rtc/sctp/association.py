@@ -155,6 +155,12 @@ class Association:
             self._answers = [wire.chunk(wire.ABORT, 0)] if self._peer is not None else []
         self._end()
 
+    @property
+    def has_news(self) -> bool:
+        """Whether there are messages or events to take."""
+        inbound = self.inbound
+        return bool(self._events or (inbound is not None and inbound.messages))
+
     def take_messages(self) -> list[Message]:
         """Return what is whole."""
         inbound = self.inbound

@@ -163,6 +163,8 @@ class Channels:
     def process(self) -> None:
         """Act on what the association has received. Hot path."""
         association = self.association
+        if not (association.has_news or self._closing):
+            return
         for event in association.take_events():
             match event:
                 case Established(is_restart):

@@ -1,8 +1,9 @@
 """How fast a file goes between two Lanai apps on this machine, alone and beside a live call.
 
-`python -m tests.bench.data.files` prints one JSON object. Each app is an engine in a process of
-its own, the server another: megabytes per second, how much the memory of each grew while the file
-was on its way, CPU seconds, and how much of the sound was concealed meanwhile.
+`python -m tests.bench.data.files [--megabytes N]` prints one JSON object. Each app is an engine in
+a process of its own, the server another: megabytes per second, how much the memory of each grew
+while the file was on its way, CPU seconds, and how much of the sound was concealed meanwhile. The
+same call without a file, measured just before, says how much of that is the machine's.
 """
 
 from __future__ import annotations
@@ -22,11 +23,13 @@ from typing import Any
 from app.engine.client import EngineClient, GeneratedMedia, JoinSpec
 from app.engine.events import Event, Transfer, TransferChanged, TransferState
 from app.runtime.settings import Settings
+from tests.bench.data.peers import cpu_s
 from tests.support.engine_server import ServerUnderTest, our_server
 
-SIZE_BYTES = 100_000_000
+MEGABYTES = 100
 RUNS = 3
 WARM_UP_S = 6.0
+QUIET_S = 12.0
 DEADLINE_S = 240.0
 
 
@@ -34,6 +37,12 @@ def resident_mb() -> float:
     """What this process holds now."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * resource.getpagesize() / 1e6
+
+
+def concealed_share(before: tuple[int, int], after: tuple[int, int]) -> float | None:
+    """Of what was played between two looks; None when nothing was."""
+    played, concealed = after[0] - before[0], after[1] - before[1]
+    return concealed / played if played else None
 
 
 # --- one app, in its own process -------------------------------------------------------------
@@ -65,11 +74,21 @@ class App:
             JoinSpec("app", server_url=url, token=token, mic_on=live, camera_on=live)
         )
 
+    async def listen(self, seconds: float) -> dict[str, Any]:
+        """Let the call go on as it is; return what was heard."""
+        heard = await self._heard()
+        begun_cpu_s = time.process_time()
+        await asyncio.sleep(seconds)
+        return {
+            "concealed": concealed_share(heard, await self._heard()),
+            "cpu_s": time.process_time() - begun_cpu_s,
+        }
+
     async def run(self, path: str) -> dict[str, Any]:
         """Send `path`, or receive when it is empty; return the figures."""
         before_mb = self._peak_mb = resident_mb()
         heard = await self._heard()
-        cpu_s = time.process_time()
+        begun_cpu_s = time.process_time()
         self._events.clear()
         started_s = time.monotonic()
         watching = asyncio.ensure_future(self._watch_memory())
@@ -78,15 +97,13 @@ class App:
         transfer = await self._end()
         seconds = time.monotonic() - started_s
         watching.cancel()
-        after = await self._heard()
-        played, concealed = after[0] - heard[0], after[1] - heard[1]
         return {
             "state": transfer.state,
             "sha256": transfer.sha256,
             "seconds": seconds,
             "grown_mb": self._peak_mb - before_mb,
-            "cpu_s": time.process_time() - cpu_s,
-            "concealed": concealed / played if played else None,
+            "cpu_s": time.process_time() - begun_cpu_s,
+            "concealed": concealed_share(heard, await self._heard()),
         }
 
     async def _watch_memory(self) -> None:
@@ -123,7 +140,11 @@ async def be_app(options: argparse.Namespace) -> None:
         await app.join(options.url, token.strip())
         print(json.dumps({"ready": True}), flush=True)
         while line := await asyncio.to_thread(sys.stdin.readline):
-            print(json.dumps(await app.run(json.loads(line)["path"])), flush=True)
+            asked = json.loads(line)
+            if "listen_s" in asked:
+                print(json.dumps(await app.listen(asked["listen_s"])), flush=True)
+            else:
+                print(json.dumps(await app.run(asked["path"])), flush=True)
         await app.aclose()
 
 
@@ -169,13 +190,32 @@ class Child:
         await self.process.wait()
 
 
-async def measure(path: Path, *, live: bool) -> dict[str, Any]:
+def percent(shares: list[float | None]) -> list[float]:
+    """What the sender of the file and its receiver heard that was never said."""
+    return [round(100 * share, 2) for share in shares if share is not None]
+
+
+def middle(values: list[float]) -> float:
+    return sorted(values)[len(values) // 2]
+
+
+async def measure(path: Path, megabytes: int, *, live: bool) -> dict[str, Any]:
+    figures: dict[str, Any] = {"load": round(os.getloadavg()[0], 2)}
     async with our_server() as server:
         sender = await Child.start(server, "sender", live=live)
         receiver = await Child.start(server, "receiver", live=live)
         runs = []
         try:
             await asyncio.sleep(WARM_UP_S)
+            if live:
+                for child in (sender, receiver):
+                    child.write(json.dumps({"listen_s": QUIET_S}))
+                quiet = await asyncio.gather(sender.read(), receiver.read())
+                figures["without_a_file"] = {
+                    "concealed_percent": percent([each["concealed"] for each in quiet]),
+                    "cpu_s": [round(each["cpu_s"], 2) for each in quiet],
+                }
+            cpu_before_s = cpu_s(server.pid)
             for _ in range(RUNS):
                 receiver.write(json.dumps({"path": ""}))
                 await asyncio.sleep(0.2)
@@ -184,29 +224,38 @@ async def measure(path: Path, *, live: bool) -> dict[str, Any]:
                 assert sent["state"] == got["state"] == TransferState.DONE, (sent, got)
                 assert sent["sha256"] == got["sha256"]
                 runs.append((sent, got))
+            server_cpu_s = cpu_s(server.pid) - cpu_before_s
         finally:
             await asyncio.gather(sender.stop(), receiver.stop())
-    rates = sorted(SIZE_BYTES / 1e6 / sent["seconds"] for sent, _ in runs)
-    heard = [each["concealed"] for run in runs for each in run if each["concealed"] is not None]
-    return {
-        "mb_per_s": round(rates[len(rates) // 2], 2),
-        "mb_per_s_all": [round(rate, 2) for rate in rates],
+    rates = [round(megabytes / sent["seconds"], 2) for sent, _ in runs]
+    per_mb = 1000 / megabytes
+    figures |= {
+        "mb_per_s": middle(rates),
+        "mb_per_s_all": rates,
         "grown_mb_sender": round(max(sent["grown_mb"] for sent, _ in runs), 1),
         "grown_mb_receiver": round(max(got["grown_mb"] for _, got in runs), 1),
-        "cpu_s_sender": round(runs[-1][0]["cpu_s"], 2),
-        "cpu_s_receiver": round(runs[-1][1]["cpu_s"], 2),
-        "concealed_percent": round(100 * max(heard), 2) if heard else None,
+        "cpu_ms_per_mb": {
+            "sender": round(middle([sent["cpu_s"] for sent, _ in runs]) * per_mb, 1),
+            "server": round(server_cpu_s / RUNS * per_mb, 1),
+            "receiver": round(middle([got["cpu_s"] for _, got in runs]) * per_mb, 1),
+        },
     }
+    if live:
+        figures["concealed_percent"] = [
+            percent([each["concealed"] for each in run]) for run in runs
+        ]
+    return figures
 
 
 async def main(options: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "file.bin"
-        path.write_bytes(os.urandom(SIZE_BYTES))
-        result = {
-            "alone": await measure(path, live=False),
-            "beside_a_call": await measure(path, live=True),
-        }
+        path.write_bytes(os.urandom(options.megabytes * 1_000_000))
+        result = {}
+        if options.only != "call":
+            result["alone"] = await measure(path, options.megabytes, live=False)
+        if options.only != "alone":
+            result["beside_a_call"] = await measure(path, options.megabytes, live=True)
     print(json.dumps(result))
 
 
@@ -214,5 +263,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--url", default="")
     parser.add_argument("--live", action="store_true")
+    parser.add_argument("--megabytes", type=int, default=MEGABYTES)
+    parser.add_argument("--only", choices=("alone", "call"), default="")
     parsed = parser.parse_args()
     asyncio.run(be_app(parsed) if parsed.url else main(parsed))
