@@ -167,10 +167,13 @@ class Outbound:
             raise ProtocolError("acknowledgement of what was not sent")
         was_full = self._flight + PACKET_BYTES > self.congestion.window_bytes
         acked_bytes = 0
+        was_needless = False
         outstanding = self._outstanding
         for number in range(acked_before + 1, tsn + 1):
             chunk = outstanding.pop(number)
             if not chunk.is_acked:
+                # Counted as lost and not sent again yet: what was sent first has arrived.
+                was_needless = was_needless or (chunk.is_lost and self._recover_until is None)
                 acked_bytes += self._note_acked(number, chunk, now_s)
         self._acked = tsn
         if tsn > self._advanced:
@@ -185,6 +188,10 @@ class Outbound:
                     highest = number
         if self._recover_until is not None and tsn >= self._recover_until:
             self._recover_until = None
+        if was_needless:
+            self.congestion.handle_needless_timeout()
+        elif tsn > acked_before:
+            self.congestion.handle_progress()
         if tsn > acked_before:
             self.timer_s = now_s + self.congestion.rto_s if outstanding else None
         if acked_bytes and tsn > acked_before and self._recover_until is None:
