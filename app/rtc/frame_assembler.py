@@ -193,8 +193,10 @@ class FrameAssembler:
         try:
             frame = _frame(packets)
         except ProtocolError:
+            # Nothing more is shown until the next keyframe; what was whole before it stays so.
+            self._stats.dropped_frames += 1
             self.needs_keyframe = True
-            raise
+            return None
         if self.needs_keyframe and not frame.keyframe:
             self._stats.dropped_frames += 1
             return None

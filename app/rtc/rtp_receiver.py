@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from app.protocol.errors import ProtocolError
 from app.protocol.rtp.encoded import AudioPacket, EncodedVideoFrame
 from app.protocol.rtp.header import RtpPacket
 from app.protocol.rtp.wrap import ts_delta, unwrap_seq
@@ -227,14 +226,9 @@ class VideoRtpReceiver(_Receiver):
     ) -> None:
         stats = self.stats
         stats.codec = codec
-        try:
-            frames = self._assembler.handle_packet(
-                ext_seq, packet.ts_rtp, packet.marker, payload, codec, now_s, is_resend=is_resend
-            )
-        except ProtocolError:
-            # Of a frame that cannot be put together nothing is shown until the next keyframe.
-            stats.dropped_frames += 1
-            return
+        frames = self._assembler.handle_packet(
+            ext_seq, packet.ts_rtp, packet.marker, payload, codec, now_s, is_resend=is_resend
+        )
         for frame in frames:
             self._hand_over(frame)
 

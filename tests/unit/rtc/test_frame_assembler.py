@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.protocol.errors import ProtocolError
 from app.protocol.rtp.encoded import EncodedVideoFrame
 from app.rtc.frame_assembler import GIVE_UP_S, FrameAssembler
 from app.rtc.rtp_sender import VideoRtpSender
@@ -173,13 +172,28 @@ def test_memory_is_bounded_when_a_hole_stays() -> None:
 
 @given(st.lists(st.tuples(st.integers(0, 40), st.booleans(), st.binary(max_size=12),
                           st.sampled_from(["VP8", "H264"])), max_size=60))  # fmt: skip
-def test_any_payload_is_a_frame_or_a_protocol_error(
+def test_any_payload_is_a_frame_or_is_dropped(
     sent: list[tuple[int, bool, bytes, str]],
 ) -> None:
     assembler = FrameAssembler(ReceiverStats())
     for seq, marker, payload, codec in sent:
-        try:
-            assembler.handle_packet(70_000 + seq, seq // 4, marker, payload, codec, 0.0)
-        except ProtocolError:
-            continue
+        assembler.handle_packet(70_000 + seq, seq // 4, marker, payload, codec, 0.0)
     assembler.handle_deadline(10.0)
+
+
+def test_giving_up_on_a_gap_survives_what_lies_behind_it() -> None:
+    stats = ReceiverStats()
+    assembler = FrameAssembler(stats)
+    sent = packets([vp8(0, keyframe=True), vp8(1, keyframe=False), vp8(2, keyframe=True)])
+    key = [packet for packet in sent if packet[1] == 0]
+    last = [packet for packet in sent if packet[1] == 6_000]
+    put(assembler, key)
+    # Of the frame after the gap the descriptor promises more than there is.
+    broken = (last[-1][0] + 1, 9_000, True, b"\x90\x80", "VP8")
+    put(assembler, [*last, broken])
+
+    _, frames = assembler.handle_deadline(GIVE_UP_S + 1.0)
+
+    assert [frame.ts_rtp for frame in frames] == [6_000]
+    assert stats.dropped_frames == 2
+    assert assembler.needs_keyframe
