@@ -51,6 +51,9 @@ _RULE_WORDS = {
 }
 
 
+_Deed = Callable[[str], Coroutine[Any, Any, None]]
+
+
 class Run(Protocol):
     """How a command is started; a refusal goes to `on_error`."""
 
@@ -304,36 +307,40 @@ class PeopleDesk(QObject):
         me = self._roster.me
         if me is None or not may_moderate(me):
             return
-        engine, name, identity = self._engine, person.name, person.identity
-        menu.addSeparator()
-        if person.hand_at_ms:
-            menu.add_item(
+        engine = self._engine
+        deeds: tuple[tuple[bool, str, str, str, str, _Deed], ...] = (
+            (
+                person.hand_at_ms > 0,
                 "Lower hand",
-                lambda: self._do_to(name, "lower the hand of", engine.lower_hand(identity)),
-                icon="hand-palm",
-                name="actionLowerHand",
-            )
-        if person.mic_on:
-            menu.add_item(
-                "Mute",
-                lambda: self._do_to(name, "mute", engine.mute_person(identity)),
-                icon="microphone-slash",
-                name="actionMute",
-            )
-        if person.camera_on:
-            menu.add_item(
+                "hand-palm",
+                "actionLowerHand",
+                "lower the hand of",
+                engine.lower_hand,
+            ),
+            (person.mic_on, "Mute", "microphone-slash", "actionMute", "mute", engine.mute_person),
+            (
+                person.camera_on,
                 "Stop their video",
-                lambda: self._do_to(name, "stop the video of", engine.stop_video(identity)),
-                icon="video-camera-slash",
-                name="actionStopVideo",
-            )
-        if person.sharing:
-            menu.add_item(
+                "video-camera-slash",
+                "actionStopVideo",
+                "stop the video of",
+                engine.stop_video,
+            ),
+            (
+                person.sharing,
                 "Stop their screen share",
-                lambda: self._do_to(name, "stop the share of", engine.stop_share(identity)),
-                icon="screencast",
-                name="actionStopShare",
-            )
+                "screencast",
+                "actionStopShare",
+                "stop the share of",
+                engine.stop_share,
+            ),
+        )
+        menu.addSeparator()
+        for is_offered, text, icon, name, what, deed in deeds:
+            if is_offered:
+                menu.add_item(
+                    text, partial(self._do_deed, person, what, deed), icon=icon, name=name
+                )
         if self._rules is not None and not person.is_agent:
             self._add_role(menu, me, person)
         menu.add_item(
@@ -350,6 +357,9 @@ class PeopleDesk(QObject):
             name="actionRemove",
             danger=True,
         )
+
+    def _do_deed(self, person: Person, what: str, deed: _Deed) -> None:
+        self._do_to(person.name, what, deed(person.identity))
 
     def _add_role(self, menu: Menu, me: Person, person: Person) -> None:
         if person.role is Role.HOST and me.role is not Role.HOST:
