@@ -103,12 +103,6 @@ def person_of(
     )
 
 
-def raised_hands(people: Iterable[Person]) -> list[Person]:
-    """Those who want to speak, in the order in which their hands went up."""
-    raised = [person for person in people if person.hand_at_ms]
-    return sorted(raised, key=lambda p: (p.hand_at_ms, p.joined_at_ms, p.identity))
-
-
 def status_of(text: str) -> str:
     """Make one short line of whatever was typed, or sent."""
     printable = "".join(char if char.isprintable() else " " for char in text[:1_000])

@@ -21,11 +21,9 @@ from app.engine.events import (
     Knock,
     KnockArrived,
     KnocksChanged,
-    MeetingJoined,
     MutedByHost,
     Person,
     ReactionReceived,
-    Reconnected,
     Role,
     RoomRules,
     RoomRulesChanged,
@@ -122,8 +120,6 @@ class PeopleDesk(QObject):
     def handle(self, event: Event) -> None:
         """Show what the engine says of people."""
         match event:
-            case MeetingJoined() | Reconnected():
-                self.refresh()
             case RoomRulesChanged(rules=rules):
                 self._on_rules(rules)
             case KnocksChanged(knocks=knocks):

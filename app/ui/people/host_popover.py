@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from PySide6.QtCore import QPoint, QRectF, Qt, Signal
-from PySide6.QtGui import QPainter, QPaintEvent
+from PySide6.QtCore import QPoint, Qt, Signal
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QVBoxLayout, QWidget
 
 from app.engine.events import RoomRules
@@ -17,12 +16,8 @@ from app.ui.home.words import typeset
 from app.ui.theme import (
     Radius,
     TypeStyle,
-    color,
-    fill_rounded,
-    paint_shadow,
-    stroke_rounded,
 )
-from app.ui.widgets import Button, Hairline, IconButton, IconLabel, Switch, TextLabel
+from app.ui.widgets import Button, Hairline, IconButton, IconLabel, Popover, Switch, TextLabel
 
 _SHADE_PX = 16
 _WIDTH_PX = 330
@@ -93,7 +88,7 @@ class PeopleStepper(QFrame):
         return min(MOST_PEOPLE, self._most + 1)
 
 
-class HostPopover(QWidget):
+class HostPopover(Popover):
     """Floats above the Host button; a press outside or Esc closes it.
 
     `ruleChanged` carries a rule's name (as `EngineClient.change_rules` has it) and its value.
@@ -103,11 +98,14 @@ class HostPopover(QWidget):
     endRequested = Signal()
 
     def __init__(self, parent: QWidget) -> None:
-        super().__init__(parent, Qt.WindowType.Popup | Qt.WindowType.FramelessWindowHint)
-        self.setObjectName("hostPopover")
-        self.setAccessibleName("Host controls")
-        self.setAttribute(Qt.WidgetAttribute.WA_TranslucentBackground)
-        self.setWindowFlag(Qt.WindowType.NoDropShadowWindowHint)
+        super().__init__(
+            "hostPopover",
+            "Host controls",
+            shade_px=_SHADE_PX,
+            radius=Radius.TILE,
+            blur=20,
+            parent=parent,
+        )
         self.setFixedWidth(_WIDTH_PX + 2 * _SHADE_PX)
         self._rules = RoomRules()
         self._switches: dict[str, Switch] = {}
@@ -190,15 +188,6 @@ class HostPopover(QWidget):
         self.move(left, at.y() - self.height() + _SHADE_PX)
         self.show()
         self._switches["locked"].setFocus(Qt.FocusReason.PopupFocusReason)
-
-    def paintEvent(self, _event: QPaintEvent) -> None:
-        """Paint shadow and plate."""
-        painter = QPainter(self)
-        box = QRectF(self.rect()).adjusted(_SHADE_PX, _SHADE_PX, -_SHADE_PX, -_SHADE_PX)
-        shade = color("shadow").alpha()
-        paint_shadow(painter, box, Radius.TILE, offset=4, blur=20, alpha=shade)
-        fill_rounded(painter, box, Radius.TILE, color("surface2"))
-        stroke_rounded(painter, box, Radius.TILE, color("border"), 1)
 
 
 def _words(title: str, note: str) -> QVBoxLayout:

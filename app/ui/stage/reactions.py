@@ -22,11 +22,9 @@ from app.ui.theme import (
     fill_rounded,
     font_of,
     paint_icon,
-    paint_shadow,
     reduced_motion,
-    stroke_rounded,
 )
-from app.ui.widgets import IconButton
+from app.ui.widgets import IconButton, Popover
 
 RISE_S = 1.8
 STAND_S = 3.0
@@ -63,17 +61,15 @@ def glyph_for(emoji: str) -> Glyph:
     return _BY_EMOJI.get(emoji) or _BY_EMOJI.get(emoji[:1]) or GLYPHS[3]
 
 
-class ReactionPicker(QWidget):
+class ReactionPicker(Popover):
     """Six buttons in a row above the React button; keys 1 to 6 choose too."""
 
     chosen = Signal(str)
 
     def __init__(self, parent: QWidget) -> None:
-        super().__init__(parent, Qt.WindowType.Popup | Qt.WindowType.FramelessWindowHint)
-        self.setObjectName("reactionPicker")
-        self.setAccessibleName("Reactions")
-        self.setAttribute(Qt.WidgetAttribute.WA_TranslucentBackground)
-        self.setWindowFlag(Qt.WindowType.NoDropShadowWindowHint)
+        super().__init__(
+            "reactionPicker", "Reactions", shade_px=_SHADE_PX, radius=28, blur=18, parent=parent
+        )
         row = QHBoxLayout(self)
         margin = _SHADE_PX + 6
         row.setContentsMargins(margin, margin, margin, margin)
@@ -109,14 +105,6 @@ class ReactionPicker(QWidget):
             self.focusNextPrevChild(event.key() == Qt.Key.Key_Right)
         else:
             super().keyPressEvent(event)
-
-    def paintEvent(self, _event: QPaintEvent) -> None:
-        """Paint shadow and plate."""
-        painter = QPainter(self)
-        box = QRectF(self.rect()).adjusted(_SHADE_PX, _SHADE_PX, -_SHADE_PX, -_SHADE_PX)
-        paint_shadow(painter, box, 28, offset=4, blur=18, alpha=color("shadow").alpha())
-        fill_rounded(painter, box, 28, color("surface2"))
-        stroke_rounded(painter, box, 28, color("border"), 1)
 
 
 @dataclass(slots=True)

@@ -15,6 +15,7 @@ All of them follow a theme change by themselves. What there is:
 - toasts: `ToastArea(host)` with `show_toast(id, title, text, tone=, action=, on_action=, stays=)`.
 - dialogs: `Dialog(host, title, subtitle, width_px=)` with `.body`, `.buttons`, `open_`, `close_`,
   `closed`; `ask(host, title, text, yes, on_yes)` for a question.
+- popovers: `Popover(name, title, shade_px=, radius=, blur=)`, to be filled by a subclass.
 - menus: `Menu` with `add_item(text, on_chosen, icon=, name=, danger=, checked=, shortcut=)`.
 - logo: `Logo(px)`, `app_icon()`.
 """
@@ -28,6 +29,7 @@ from app.ui.widgets.labels import Chip, ElidedLabel, Hairline, IconLabel, IconPl
 from app.ui.widgets.logo import Logo, app_icon
 from app.ui.widgets.menus import Menu
 from app.ui.widgets.meters import LevelBar, ProgressBar, SegmentMeter, Spinner
+from app.ui.widgets.popover import Popover
 from app.ui.widgets.toasts import Toast, ToastArea
 
 __all__ = [
@@ -49,6 +51,7 @@ __all__ = [
     "LevelBar",
     "Logo",
     "Menu",
+    "Popover",
     "ProgressBar",
     "SegmentMeter",
     "Spinner",
