@@ -46,6 +46,10 @@ class RecordedServer:
         """What the recorded client sent of that kind."""
         return [r for r in self._script if r.type == kind and r.direction == "client>server"]
 
+    def received_of(self, kind: str) -> list[lk_rtc.SignalRequest]:
+        """What has come of that kind so far."""
+        return [request for request in self.received if request.WhichOneof("message") == kind]
+
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         self.paths.append(request.path)
         if request.path != "/rtc":
