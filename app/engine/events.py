@@ -174,7 +174,8 @@ class Transfer:
     `files` counts what a folder holds and is 1 for a file; `path` is the folder then. `to` is
     whom an outgoing one was meant for (empty: everybody), `receivers` how many of them take
     part and `received` how many have it whole. `paused_by_me` says who may resume; `resumable`,
-    that a retry goes on where it stopped.
+    that a retry goes on where it stopped. `cancelled_by` names the others who stopped it.
+    `limit_bytes` is the most that was to be taken of an incoming one, 0 where none was told.
     """
 
     id: str
@@ -197,6 +198,9 @@ class Transfer:
     resumable: bool = False
     receivers: int = 0
     received: int = 0
+    cancelled_by: tuple[str, ...] = ()
+    cancelled_by_me: bool = False
+    limit_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

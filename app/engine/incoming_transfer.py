@@ -248,6 +248,7 @@ class IncomingTransfer:
             raise WorldError(Reason.TOO_LARGE)
         if not self._answered.is_set() and size_bytes > HELD_BYTES:
             # A stranger's program cannot be asked to wait, and we keep no more unasked.
+            self.record.limit_bytes = 0
             raise WorldError(Reason.TOO_LARGE, detail="not accepted in time")
 
     async def _write(self, waiting: list[bytes]) -> None:
@@ -332,6 +333,10 @@ class IncomingTransfer:
         if self._is_ending:
             return
         self._is_ending = True
+        if state is TransferState.CANCELLED:
+            # A refusal is told to the sender, so it is ours.
+            self.record.cancelled_by_me = refusal is not None
+            self.record.cancelled_by = () if refusal is not None else (self.record.peer_name,)
         self._still()
         self._answered.set()
         await self._let_go()

@@ -66,7 +66,8 @@ class Stage(StrEnum):
     FAILED = "failed"
 
 
-_OVER = (Stage.DONE, Stage.DECLINED, Stage.CANCELLED, Stage.FAILED)
+_OUT = (Stage.DECLINED, Stage.CANCELLED, Stage.FAILED)
+_OVER = (Stage.DONE, *_OUT)
 _MOVING = (Stage.READY, Stage.SENDING, Stage.CHECKING)
 _REFUSALS = {
     Refusal.TOO_LARGE: Reason.TOO_LARGE,
@@ -128,12 +129,14 @@ class OutgoingTransfer:
         self._news = asyncio.Event()
         self._together: asyncio.TimerHandle | None = None
         self._graces: dict[str, asyncio.TimerHandle] = {}
+        self._furthest_bytes = 0
 
     # -- what a person asks -----------------------------------------------------------------
 
     def start(self) -> None:
         """Offer it to everybody it is meant for, those anew that have not got it."""
         self._paused = self._cancelled = False
+        self._furthest_bytes = 0
         wanted = self.record.to or self._wire.others()
         present = set(self._wire.others())
         for identity in wanted:
@@ -174,7 +177,7 @@ class OutgoingTransfer:
         """Stop for everybody."""
         if self.record.state.is_over:
             return
-        self._cancelled = True
+        self._cancelled = self.record.cancelled_by_me = True
         stop = encode_stop(Stop(self.drop.file_id))
         for each in self._receivers.values():
             if each.stage not in _OVER:
@@ -231,8 +234,15 @@ class OutgoingTransfer:
         receiver = self._receivers[identity]
         if receiver.stage is not Stage.DONE:
             self._still(identity)
-            receiver.refuse(refusal)
+            self._end_by(receiver, refusal)
             self._step()
+
+    def _end_by(self, receiver: Receiver, refusal: Refusal) -> None:
+        was_over = receiver.stage in _OVER
+        receiver.refuse(refusal)
+        if receiver.stage is Stage.CANCELLED and not was_over:
+            name = self._wire.name_of(receiver.identity)
+            self.record.cancelled_by = (*self.record.cancelled_by, name)
 
     def handle_progress(self, identity: str, got_bytes: int, *, done: bool) -> None:
         """Somebody has that much on disk."""
@@ -366,7 +376,7 @@ class OutgoingTransfer:
             case Answer.DONE:
                 receiver.stage, receiver.got_bytes = Stage.DONE, self.drop.size_bytes
             case Answer.DECLINE:
-                receiver.refuse(answer.refusal or Refusal.DECLINED)
+                self._end_by(receiver, answer.refusal or Refusal.DECLINED)
         if self._paused and receiver.stage is Stage.READY:
             # It was asked how far it got, and would wait for what does not come.
             self._hold(receiver)
@@ -441,6 +451,7 @@ class OutgoingTransfer:
             found = await asyncio.to_thread(reader.skip, offset)
             if offset and found != prefix:
                 # The file is another by now: what they have of it is of no use.
+                self._furthest_bytes = 0
                 for each in leg.active():
                     self._begin(each, 0, "")
                 return
@@ -532,10 +543,15 @@ class OutgoingTransfer:
     # -- telling ----------------------------------------------------------------------------
 
     def _done_bytes(self) -> int:
-        """How far it is for the people who still take part, on average."""
-        parts = [each for each in self._receivers.values() if each.stage not in _OVER]
-        parts = parts or [each for each in self._receivers.values() if each.stage is Stage.DONE]
-        return sum(each.got_bytes for each in parts) // len(parts) if parts else 0
+        """How far it is for those who take part or have it, on average.
+
+        Whoever was ahead and leaves would take the figure back with them: it waits instead until
+        the others are there too.
+        """
+        parts = [each.got_bytes for each in self._receivers.values() if each.stage not in _OUT]
+        average = sum(parts) // len(parts) if parts else 0
+        self._furthest_bytes = max(self._furthest_bytes, average)
+        return self._furthest_bytes
 
     def _show_progress(self) -> None:
         self._teller.progress(self.record, self._done_bytes())

@@ -45,6 +45,9 @@ class Record:
     resumable: bool = False
     receivers: int = 0
     received: int = 0
+    cancelled_by: tuple[str, ...] = ()
+    cancelled_by_me: bool = False
+    limit_bytes: int = 0
     told_at_s: float = 0.0
     marks: deque[tuple[float, int]] = field(default_factory=deque)
 
@@ -75,6 +78,9 @@ class Record:
             resumable=self.resumable,
             receivers=self.receivers,
             received=self.received,
+            cancelled_by=self.cancelled_by,
+            cancelled_by_me=self.cancelled_by_me,
+            limit_bytes=self.limit_bytes,
         )
 
 
@@ -90,6 +96,7 @@ class Teller:
     def begin(self, record: Record, state: TransferState, *, done_bytes: int = 0) -> None:
         """Start or start over."""
         record.error = None
+        record.cancelled_by, record.cancelled_by_me = (), False
         record.done_bytes = done_bytes
         record.started_at_ms = time.time_ns() // 1_000_000
         self._restart(record)

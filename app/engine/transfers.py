@@ -233,7 +233,7 @@ class Transfers:
         refusal = await self._prepare(saving, offer.size_bytes, policy)
         if refusal is None and offer.size_bytes > policy.max_bytes:
             refusal = Refusal.TOO_LARGE
-        record = self._record_of(identity, offer)
+        record = self._record_of(identity, offer, policy)
         if refusal is not None:
             await asyncio.to_thread(saving.keep)
             self._teller.begin(record, TransferState.RUNNING)
@@ -265,7 +265,7 @@ class Transfers:
             for each in self._incoming.values()
         )
 
-    def _record_of(self, identity: str, offer: FileOffer) -> Record:
+    def _record_of(self, identity: str, offer: FileOffer, policy: ReceivePolicy) -> Record:
         return Record(
             id=str(uuid.uuid4()),
             file_name=safe_file_name(offer.name),
@@ -275,6 +275,7 @@ class Transfers:
             peer_identity=identity,
             is_folder=bool(offer.files),
             files=len(offer.files) or 1,
+            limit_bytes=policy.max_bytes,
         )
 
     def _take(
@@ -331,7 +332,7 @@ class Transfers:
         under_way = sum(not each.record.state.is_over for each in self._incoming.values())
         size_bytes = stream.size_bytes or 0
         offer = FileOffer(secrets.token_hex(16), stream.name, size_bytes)
-        record = self._record_of(stream.identity, offer)
+        record = self._record_of(stream.identity, offer, policy)
         saving = Saving(policy.folder, offer)
         refusal = Refusal.BUSY
         if under_way < MAX_INCOMING and stream.label.offset == 0:
@@ -367,7 +368,7 @@ class Transfers:
                 if refusal is not None or saving.position == 0:
                     await asyncio.to_thread(saving.keep)
                     continue
-                record = self._record_of(partial.sender, partial.offer)
+                record = self._record_of(partial.sender, partial.offer, policy)
                 transfer = self._take(record, partial.offer, saving, policy, is_lanai=True)
                 transfer.begin(ask=False)
             await transfer.retry()

@@ -50,6 +50,7 @@ class Settings:
     host_rtc_port: int = 7882
     host_on_network: bool = True
     typing_notices: bool = True
+    show_captions: bool = False
 
     @property
     def downloads(self) -> Path:

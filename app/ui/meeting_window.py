@@ -137,8 +137,7 @@ class MeetingPage(QWidget):
         row.addWidget(self.stage, 1)
         self.chat = ChatPanel()
         self.people = PeoplePanel(self.roster)
-        most_bytes = settings.max_receive_mb * 1_000_000
-        self.files = FilesPanel(settings.downloads, limit_bytes=most_bytes)
+        self.files = FilesPanel(settings.downloads)
         self.panel = SidePanel(
             {"chat": self.chat, "people": self.people, "files": self.files}, self._middle
         )
@@ -149,7 +148,13 @@ class MeetingPage(QWidget):
         self.device_menus = DeviceMenus(self)
         self.push_to_talk = PushToTalk(self)
         column.addWidget(self.control_bar)
-        self.captions = Captions(self.stage, self.control_bar.captions, self.roster)
+        self.captions = Captions(
+            self.stage,
+            self.control_bar.captions,
+            self.roster,
+            is_on=settings.show_captions,
+            keep=partial(self.settingChosen.emit, "show_captions"),
+        )
         self.banner = ReconnectBanner(self.stage)
         self._files_allowed = True
         self.drop = FileDrop(self, self.stage, self._bridge, self._may_send_files)
@@ -160,7 +165,6 @@ class MeetingPage(QWidget):
             self.notices.announce,
             _open_folder,
             lambda transfer: self._on_transfer_asked(transfer, Wish.ACCEPT),
-            limit_bytes=most_bytes,
         )
 
         self.people_desk = PeopleDesk(

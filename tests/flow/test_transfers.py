@@ -122,8 +122,14 @@ async def test_a_cancel_reaches_the_other_side_and_leaves_nothing(table: Table, 
 
     await side.engine.cancel_transfer(transfer_id)
 
-    await until(table.bo, TransferState.CANCELLED)
-    await until(table.ada, TransferState.CANCELLED)
+    saved = await until(table.bo, TransferState.CANCELLED)
+    sent = await until(table.ada, TransferState.CANCELLED)
+    by_sender = who == "sender"
+    assert (sent.cancelled_by_me, sent.cancelled_by) == (by_sender, () if by_sender else ("Bo",))
+    assert (saved.cancelled_by_me, saved.cancelled_by) == (
+        not by_sender,
+        ("Ada",) if by_sender else (),
+    )
     assert listing(table.folder / "bo") == []
     table.bo.forget()
     await table.ada.engine.retry_transfer(mine)
@@ -254,9 +260,16 @@ async def test_more_than_a_person_takes_is_refused_and_said_on_both_sides(table:
 
     await table.ada.engine.send_file(table.file(1_500_000), (cy_id,))
 
-    assert (await until(cy, TransferState.FAILED)).error is Reason.TOO_LARGE
+    refused = await until(cy, TransferState.FAILED)
+    assert (refused.error, refused.limit_bytes) == (Reason.TOO_LARGE, 1_000_000)
     assert (await until(table.ada, TransferState.FAILED)).error is Reason.TOO_LARGE
     assert listing(table.folder / "cy") == []
+
+    # The limit that was changed in the meeting is the one that the next refusal names.
+    cy.forget()
+    cy.engine.settings = replace(cy.engine.settings, max_receive_mb=2)
+    await table.ada.engine.send_file(table.file(2_500_000), (cy_id,))
+    assert (await until(cy, TransferState.FAILED)).limit_bytes == 2_000_000
 
 
 async def test_a_file_for_nobody_is_not_called_sent(table: Table) -> None:

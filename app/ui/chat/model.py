@@ -326,6 +326,13 @@ def _row_of(event: ChatReceived, failed: Reason | None) -> ChatRow:
     )
 
 
+def badge_label(count: int) -> str:
+    """A badge's text; empty when there is nothing to count."""
+    if count == 0:
+        return ""
+    return "9+" if count > 9 else str(count)
+
+
 class UnreadCounter:
     """How many messages by others came while the chat was not being read."""
 
@@ -344,9 +351,7 @@ class UnreadCounter:
     @property
     def badge(self) -> str:
         """The badge's text; empty when everything was read."""
-        if self.count == 0:
-            return ""
-        return "9+" if self.count > 9 else str(self.count)
+        return badge_label(self.count)
 
     @property
     def pill(self) -> str:

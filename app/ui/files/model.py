@@ -145,11 +145,17 @@ def look_of(transfer: Transfer) -> RowLook:
             return RowLook(retry=retry, dismiss="Dismiss")
 
 
-def failure_text(reason: Reason | None, peer_name: str, limit_bytes: int = 0) -> str:
-    """What a person is told about a transfer that failed.
+def failure_of(transfer: Transfer) -> str:
+    """What a person is told about a transfer that failed."""
+    if transfer.error is Reason.TOO_LARGE and not transfer.outgoing:
+        if transfer.limit_bytes:
+            return f"This file is over the {size_label(transfer.limit_bytes)} limit"
+        return "This file is too large to be kept until you accept it"
+    return failure_text(transfer.error, transfer.peer_name)
 
-    `limit_bytes` is one's own limit for what comes in, 0 for a file that was to go out.
-    """
+
+def failure_text(reason: Reason | None, peer_name: str) -> str:
+    """Why a file did not reach `peer_name`, or everyone."""
     match reason:
         case Reason.PEER_GONE:
             return f"{peer_name or 'Everyone'} went offline before it finished"
@@ -157,8 +163,6 @@ def failure_text(reason: Reason | None, peer_name: str, limit_bytes: int = 0) ->
             return "Disk is full"
         case Reason.FILE_GONE:
             return "The file was moved or deleted while it was being sent"
-        case Reason.TOO_LARGE if limit_bytes:
-            return f"This file is over the {size_label(limit_bytes)} limit"
         case Reason.TOO_LARGE:
             return "This file is too large to send here"
         case Reason.DAMAGED:
@@ -169,9 +173,7 @@ def failure_text(reason: Reason | None, peer_name: str, limit_bytes: int = 0) ->
             return "It stopped before it finished"
 
 
-def meta_text(
-    transfer: Transfer, meter: RateMeter, now_s: float, clock: str = "", *, limit_bytes: int = 0
-) -> str:
+def meta_text(transfer: Transfer, meter: RateMeter, now_s: float, clock: str = "") -> str:
     """The line under a file's name. `clock` is when a finished one was started."""
     size = size_label(transfer.size_bytes)
     if transfer.is_folder:
@@ -207,12 +209,11 @@ def meta_text(
             parts = [*(_direction(transfer) if not by else ()), f"paused{by} at {done}"]
             parts[0] = parts[0][:1].upper() + parts[0][1:]
         case TransferState.CANCELLED:
-            parts = ["Cancelled", size]
+            parts = [f"Cancelled{_cancelled_by(transfer)}", size]
         case TransferState.DECLINED:
             parts = [f"{peer} did not take it" if peer and transfer.outgoing else "Declined", size]
         case TransferState.FAILED:
-            limit = 0 if transfer.outgoing else limit_bytes
-            parts = [failure_text(transfer.error, peer, limit)]
+            parts = [failure_of(transfer)]
     return " · ".join(parts)
 
 
@@ -220,6 +221,17 @@ def _direction(transfer: Transfer) -> tuple[str, ...]:
     if not transfer.peer_name:
         return ()
     return (f"{'To' if transfer.outgoing else 'From'} {transfer.peer_name}",)
+
+
+def _cancelled_by(transfer: Transfer) -> str:
+    if transfer.cancelled_by_me:
+        return " by you"
+    if not transfer.cancelled_by:
+        return ""
+    first, *others = transfer.cancelled_by
+    if not others:
+        return f" by {first}"
+    return f" by {first} and {others[0] if len(others) == 1 else f'{len(others)} others'}"
 
 
 def _receivers(transfer: Transfer) -> str:

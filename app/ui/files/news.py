@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from app.engine.events import Transfer, TransferState
-from app.ui.files.model import failure_text, size_label
+from app.ui.files.model import failure_of, size_label
 from app.ui.widgets import ToastArea
 
 
@@ -20,14 +20,11 @@ class TransferNews:
         announce: Callable[[str], None],
         open_folder: Callable[[Path], None],
         accept: Callable[[str], None],
-        *,
-        limit_bytes: int = 0,
     ) -> None:
         self._toasts = toasts
         self._announce = announce
         self._open_folder = open_folder
         self._accept = accept
-        self._limit_bytes = limit_bytes
         self._told: set[tuple[str, bool]] = set()
 
     def handle_transfer(self, transfer: Transfer) -> None:
@@ -50,8 +47,7 @@ class TransferNews:
             return
         self._toasts.dismiss(f"offer_{transfer.id}")
         if transfer.state is TransferState.FAILED:
-            limit = 0 if transfer.outgoing else self._limit_bytes
-            text = failure_text(transfer.error, transfer.peer_name, limit)
+            text = failure_of(transfer)
             self._toasts.show_toast(f"file_{transfer.id}", name, text, tone="danger", stays=True)
             self._announce(f"{name}: {text}")
         elif transfer.state is TransferState.DONE and transfer.outgoing:

@@ -36,13 +36,11 @@ class FilesPanel(QWidget):
         self,
         downloads: Path,
         *,
-        limit_bytes: int = 0,
         now_s: Callable[[], float] = time.monotonic,
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
         self._downloads = downloads
-        self._limit_bytes = limit_bytes
         self._now_s = now_s
         self._book = TransferBook()
         self._rows: dict[str, TransferRow] = {}
@@ -132,7 +130,7 @@ class FilesPanel(QWidget):
         moved = self._book.handle(transfer, now_s)
         row = self._rows.get(transfer.id)
         if row is None:
-            row = TransferRow(transfer, self._book.meter(transfer.id), self._limit_bytes)
+            row = TransferRow(transfer, self._book.meter(transfer.id))
             row.asked.connect(self._on_asked)
             self._rows[transfer.id] = row
         row.set_transfer(transfer, now_s)

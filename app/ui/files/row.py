@@ -41,14 +41,12 @@ class TransferRow(Inset):
         self,
         transfer: Transfer,
         meter: RateMeter,
-        limit_bytes: int = 0,
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent=parent)
         self._transfer = transfer
         self._look: RowLook | None = None
         self._meter = meter
-        self._limit_bytes = limit_bytes
         self._words_at_s = float("-inf")
         self.setObjectName(f"transfer_{transfer.id}")
         self.setMinimumHeight(57)
@@ -145,7 +143,7 @@ class TransferRow(Inset):
         """Say again how much, how fast and how long still."""
         self._words_at_s = now_s
         clock = clock_label(self._transfer.started_at_ms) if self._transfer.started_at_ms else ""
-        text = meta_text(self._transfer, self._meter, now_s, clock, limit_bytes=self._limit_bytes)
+        text = meta_text(self._transfer, self._meter, now_s, clock)
         if text != self._meta.full_text():
             self._meta.setText(text)
         self.setAccessibleName(f"{self._transfer.file_name}, {text}")

@@ -29,6 +29,7 @@ from app.engine.events import (
     RoomRulesChanged,
 )
 from app.runtime.errors import WorldError
+from app.ui.chat.model import badge_label
 from app.ui.home.dialogs import ask_name
 from app.ui.home.words import typeset
 from app.ui.people.host_popover import HostPopover
@@ -96,6 +97,7 @@ class PeopleDesk(QObject):
         self._notices = notices
         self._rules: RoomRules | None = None
         self._knocks: tuple[Knock, ...] = ()
+        self._shown_knocks: tuple[Knock, ...] = ()
         self.reactions = ReactionLayer(stage, self._place_of)
         self.picker = ReactionPicker(page)
         self.popover = HostPopover(page)
@@ -123,7 +125,8 @@ class PeopleDesk(QObject):
             case RoomRulesChanged(rules=rules):
                 self._on_rules(rules)
             case KnocksChanged(knocks=knocks):
-                self._on_knocks(knocks)
+                self._knocks = knocks
+                self._show_knocks()
             case KnockArrived(knock=knock):
                 self._tell_knock(knock)
             case ReactionReceived(identity=identity, name=name, emoji=emoji):
@@ -144,8 +147,8 @@ class PeopleDesk(QObject):
         self._bar.set_host(moderates and self._rules is not None)
         self._panel.set_moderates(moderates)
         self.popover.set_can_end(me is not None and me.role is Role.HOST)
+        self._show_knocks()
         if not moderates:
-            self._on_knocks(())
             self.popover.close()
 
     def close(self) -> None:
@@ -171,12 +174,17 @@ class PeopleDesk(QObject):
             self._top_bar.set_locked(self._rules.locked)
             self.popover.set_rules(self._rules, here=len(self._roster))
 
-    def _on_knocks(self, knocks: tuple[Knock, ...]) -> None:
-        for knock in self._knocks:
+    def _show_knocks(self) -> None:
+        """Show who waits to those who may let them in; the role may come after the list."""
+        knocks = self._knocks if may_moderate(self._roster.me) else ()
+        if knocks == self._shown_knocks:
+            return
+        for knock in self._shown_knocks:
             if knock not in knocks:
                 self._toasts.dismiss(f"knock_{knock.id}")
-        self._knocks = knocks
+        self._shown_knocks = knocks
         self._panel.lobby.set_knocks(knocks)
+        self._bar.people.set_badge(badge_label(len(knocks)))
 
     def _tell_knock(self, knock: Knock) -> None:
         QApplication.beep()

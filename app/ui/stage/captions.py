@@ -171,7 +171,10 @@ def _in_colour(start: int, length: int, ink: QColor) -> QTextLayout.FormatRange:
 
 
 class Captions:
-    """Turns captions on and off, and keeps bar, button and stage of one mind."""
+    """Turns captions on and off, and keeps bar, button and stage of one mind.
+
+    They start as `is_on` says; `keep` hears every change a person makes.
+    """
 
     def __init__(
         self,
@@ -179,6 +182,8 @@ class Captions:
         button: ControlButton,
         roster: Roster,
         *,
+        is_on: bool = False,
+        keep: Callable[[bool], None] = lambda _is_on: None,
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._stage = stage
@@ -187,12 +192,13 @@ class Captions:
         self._lines = CaptionLines()
         self.bar = CaptionsBar(lambda identity: _is_agent(roster, identity), stage)
         self.bar.hide()
-        self._is_on = False
+        self._is_on = is_on
+        self._keep = keep
         self._timer = QTimer(self.bar)
         self._timer.setInterval(_EXPIRY_MS)
         self._timer.timeout.connect(self._show)
         button.clicked.connect(self.toggle)
-        self._look()
+        self._follow()
 
     @property
     def is_on(self) -> bool:
@@ -202,6 +208,10 @@ class Captions:
     def toggle(self) -> None:
         """Show or hide the bar."""
         self._is_on = not self._is_on
+        self._follow()
+        self._keep(self._is_on)
+
+    def _follow(self) -> None:
         self._look()
         self.bar.setVisible(self._is_on)
         self._stage.set_reserved(HEIGHT_PX + BOTTOM_PX if self._is_on else 0)

@@ -162,14 +162,20 @@ class MediaPair(QWidget):
 
 
 class PanelButton(ControlButton):
-    """Opens a panel; carries a badge (unread) or a quiet number (people)."""
+    """Opens a panel; carries a badge (unread, waiting) or a quiet number (people).
 
-    def __init__(self, icon: str, text: str, name: str, shortcut: str) -> None:
+    `counted` is what a screen reader hears after the badge's number.
+    """
+
+    def __init__(
+        self, icon: str, text: str, name: str, shortcut: str, *, counted: str = "unread"
+    ) -> None:
         super().__init__(icon, text)
         self.setObjectName(name)
         self.setCheckable(True)
         self._icon, self._text = icon, text
         self._shortcut = shortcut
+        self._counted = counted
         self._badge, self._number = "", ""
         self.set_open(False)
 
@@ -181,7 +187,7 @@ class PanelButton(ControlButton):
         self._name()
 
     def set_badge(self, badge: str) -> None:
-        """Show how many are unread; "" shows nothing."""
+        """Show how many want attention; "" shows nothing."""
         self._badge = badge
         self._name()
         self.update()
@@ -193,7 +199,7 @@ class PanelButton(ControlButton):
         self.update()
 
     def _name(self) -> None:
-        extra = f", {self._badge} unread" if self._badge else ""
+        extra = f", {self._badge} {self._counted}" if self._badge else ""
         extra += f", {self._number}" if self._number else ""
         self.setAccessibleName(self._text + extra)
 
@@ -321,7 +327,7 @@ class ControlBar(QFrame):
         self.captions = ControlButton("closed-captioning", "Captions")
         self.captions.setObjectName("controlCaptions")
         self.chat = PanelButton("chat-circle-text", "Chat", "controlChat", "Ctrl+1")
-        self.people = PanelButton("users", "People", "controlPeople", "Ctrl+2")
+        self.people = PanelButton("users", "People", "controlPeople", "Ctrl+2", counted="waiting")
         self.files = PanelButton("folder-open", "Files", "controlFiles", "Ctrl+3")
         for key, button in self.panel_buttons().items():
             button.clicked.connect(lambda _checked=False, panel=key: self.panelToggled.emit(panel))

@@ -17,7 +17,8 @@ from pytestqt.qtbot import QtBot
 from app.engine.events import EndCause, MeetingEnded
 from app.host.hosted import HostedRoom, HostedServer
 from app.runtime.errors import Reason, WorldError
-from app.runtime.settings import Recent
+from app.runtime.paths import Paths
+from app.runtime.settings import Recent, SettingsStore
 from app.ui.identity import make_application, product_version
 from app.ui.main_window import MainWindow
 from app.ui.single_instance import SingleInstance
@@ -247,6 +248,22 @@ def test_a_refused_command_becomes_a_toast(open_window: Open) -> None:
     page = window.desktop.meeting_page
     assert page is not None
     assert len(page.toasts.titles()) == 1
+
+
+def test_captions_chosen_in_a_meeting_are_kept_with_the_other_choices(
+    open_window: Open, tmp_path: Path
+) -> None:
+    window = open_window()
+    window.desktop.open_link("192.168.1.24/Garden%20club")
+    window.wait_for_page("prejoinPage")
+    window.click("prejoinJoin")
+    page = window.desktop.meeting_page
+    assert page is not None
+    page.captions.toggle()
+    window.desktop.saver.flush()
+
+    assert window.engine.settings.show_captions
+    assert SettingsStore(Paths.under(tmp_path)).current.show_captions
 
 
 def test_the_theme_follows_the_system_until_somebody_chooses(

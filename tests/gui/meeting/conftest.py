@@ -19,6 +19,7 @@ from pytestqt.qtbot import QtBot
 
 from app.engine.events import Event, LocalMediaChanged
 from app.media.frames import Picture
+from app.runtime.settings import Settings
 from app.ui.meeting_window import MeetingPage
 from app.ui.stage.tile import VideoTile
 from app.ui.theme import ThemeChoice, theme
@@ -106,8 +107,9 @@ def make_meeting(qtbot: QtBot, qapp: QApplication) -> Iterator[MakeMeeting]:
         height: int = 800,
         host: bool = True,
         camera_on: bool = True,
+        settings: Settings | None = None,
     ) -> Meeting:
-        engine = FakeEngine()
+        engine = FakeEngine(settings)
         bridge = DirectBridge(engine)
         page = MeetingPage(engine, bridge)
         qtbot.addWidget(page)

@@ -19,6 +19,7 @@ from app.engine.events import (
     PersonLeft,
     SpeakersChanged,
 )
+from app.runtime.settings import Settings
 from app.ui.stage.agent_face import bar_alphas, bar_heights
 from app.ui.stage.captions import CaptionsBar
 from app.ui.theme import LIGHT, ThemeChoice, theme
@@ -69,6 +70,22 @@ def test_captions_are_off_until_asked_for_and_then_no_tile_lies_under_them(
     meeting.click("controlCaptions")
     assert not captions.isVisible()
     meeting.qtbot.waitUntil(lambda: lowest_tile(meeting) == before)
+
+
+def test_captions_stay_as_they_were_left_in_the_meeting_before(make_meeting: MakeMeeting) -> None:
+    meeting = make_meeting(3)
+    chosen: list[tuple[str, bool]] = []
+    meeting.page.settingChosen.connect(lambda name, on: chosen.append((name, on)))
+    meeting.click("controlCaptions")
+    meeting.click("controlCaptions")
+    assert chosen == [("show_captions", True), ("show_captions", False)]
+
+    again = make_meeting(3, settings=Settings(show_captions=True))
+    captions = bar(again)
+    assert captions.isVisible()
+    assert again.page.control_bar.captions.property("tone") == "on"
+    assert again.page.stage.rect().contains(captions.geometry())
+    again.qtbot.waitUntil(lambda: lowest_tile(again) < captions.geometry().top())
 
 
 def test_ctrl_t_turns_captions_on_and_off(meeting: Meeting) -> None:

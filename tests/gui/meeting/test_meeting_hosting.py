@@ -22,6 +22,7 @@ from app.engine.events import (
 )
 from app.runtime.errors import Reason, WorldError
 from app.ui.people.host_popover import HostPopover
+from app.ui.theme import color
 from app.ui.widgets import Switch
 from tests.gui.meeting.conftest import MakeMeeting, Meeting
 from tests.support.fake_engine import people
@@ -114,6 +115,48 @@ def test_the_keyboard_stays_with_those_who_wait(meeting: Meeting) -> None:
 
     meeting.post(KnocksChanged(()))
     assert meeting.page.focusWidget() is meeting.find("peopleSearch")
+
+
+def test_the_people_button_counts_who_waits_for_those_who_may_let_them_in(
+    meeting: Meeting,
+) -> None:
+    button = meeting.find("controlPeople")
+    meeting.post(RoomRulesChanged(RULES), KnocksChanged((THEO,)))
+    assert button.accessibleName() == "People, 1 waiting, 4"
+    meeting.post(KnocksChanged(tuple(Knock(f"k{n}", f"Guest {n}") for n in range(12))))
+    assert button.accessibleName() == "People, 9+ waiting, 4"
+    meeting.post(KnocksChanged((THEO, ELIF)))
+    assert button.accessibleName() == "People, 2 waiting, 4"
+
+    guest = replace(people(4)[0], role=Role.GUEST)
+    meeting.post(PersonChanged(guest))
+    assert button.accessibleName() == "People, 4"
+    # Made co-host, one may hear of the list before one's role.
+    meeting.post(KnocksChanged((THEO, ELIF)))
+    assert button.accessibleName() == "People, 4"
+    meeting.post(PersonChanged(replace(guest, role=Role.COHOST)))
+    assert button.accessibleName() == "People, 2 waiting, 4"
+    meeting.page.open_panel("people")
+    assert meeting.is_shown("lobbyAdmit_k2")
+
+    meeting.post(KnocksChanged(()))
+    assert button.accessibleName() == "People, 4"
+
+
+def test_the_badge_is_painted_over_the_button_and_goes(meeting: Meeting) -> None:
+    button = meeting.find("controlPeople")
+
+    def accent_px() -> int:
+        image = button.grab().toImage()
+        accent = color("accent").rgb()
+        return sum(
+            image.pixel(x, y) == accent for x in range(image.width()) for y in range(image.height())
+        )
+
+    meeting.post(RoomRulesChanged(RULES), KnocksChanged((THEO,)))
+    assert accent_px() > 100
+    meeting.post(KnocksChanged(()))
+    assert accent_px() == 0
 
 
 def test_a_toast_that_goes_leaves_the_keyboard_on_the_stage(meeting: Meeting) -> None:

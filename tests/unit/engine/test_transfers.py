@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import errno
 import hashlib
+import itertools
 import os
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -67,6 +68,12 @@ def source(tmp_path: Path) -> Path:
 
 def fill(path: Path, content: bytes) -> None:
     path.write_bytes(content)
+
+
+def tell_everything(*people: Person) -> None:
+    """No progress is left out: their clocks are far on whenever they look."""
+    for person in people:
+        person.transfers._teller._now_s = itertools.count(1.0).__next__
 
 
 def plain_stream(
@@ -356,7 +363,8 @@ async def test_no_more_of_a_stranger_is_held_than_is_decent(
 
     bo.transfers.receive(plain_stream(*[b"x" * 300_000] * 10))
 
-    assert (await bo.ended()).error is Reason.TOO_LARGE
+    ended = await bo.ended()
+    assert (ended.error, ended.limit_bytes) == (Reason.TOO_LARGE, 0)
     assert bo.files() == []
 
 
@@ -457,9 +465,87 @@ async def test_a_cancel_ends_it_on_both_sides(
     room.on_block = cancel
     await ada.transfers.send(source, to=("bo-1",), peer_name="Bo")
 
-    assert (await ada.ended()).state is (await bo.ended()).state is State.CANCELLED
+    sent, saved = await ada.ended(), await bo.ended()
+    assert sent.state is saved.state is State.CANCELLED
     await asyncio.gather(*cancels)
     assert bo.files() == []
+    assert (sent.cancelled_by_me, sent.cancelled_by) == (
+        by == "ada",
+        () if by == "ada" else ("Bo",),
+    )
+    assert (saved.cancelled_by_me, saved.cancelled_by) == (
+        by == "bo",
+        () if by == "bo" else ("Ada",),
+    )
+
+
+async def test_everybody_who_cancelled_is_named_and_a_second_try_starts_without_them(
+    room: TransferRoom, ada: Person, bo: Person, source: Path
+) -> None:
+    cy = room.add("cy-1", source.parent.parent / "cy")
+    for person in (bo, cy):
+        person.policy = ReceivePolicy(person.folder, ask=True)
+    mine = await ada.transfers.send(source, to=(), peer_name="")
+    for person in (bo, cy):
+        offered = await person.until(State.OFFERED)
+        await person.transfers.cancel(offered.id)
+
+    ended = await ada.until(State.CANCELLED)
+    assert (ended.cancelled_by_me, ended.cancelled_by) == (False, ("Bo", "Cy"))
+    ada.forget()
+    await ada.transfers.retry(mine)
+    assert ada.told[0].cancelled_by == ()
+
+
+async def test_the_senders_figure_never_falls_back_when_a_plain_receiver_is_done_first(
+    room: TransferRoom, ada: Person, bo: Person, source: Path
+) -> None:
+    fill(source, CONTENT * 2)
+    room.add_plain("sdk-1")
+    tell_everything(ada, bo)
+    pauses: list[asyncio.Task[None]] = []
+
+    def pause() -> None:
+        if not pauses and bo.told and bo.told[-1].done_bytes:
+            work = bo.transfers.pause(bo.told[-1].id)
+            pauses.append(asyncio.get_running_loop().create_task(work))
+
+    room.on_block = pause
+    await ada.transfers.send(source, to=(), peer_name="")
+    # The other has it whole now, and is not waited for.
+    await ada.until(State.PAUSED)
+    await bo.transfers.resume(bo.told[-1].id)
+    await ada.until(State.DONE)
+
+    figures = [told.done_bytes for told in ada.told]
+    assert figures == sorted(figures)
+    assert figures[-1] == 2 * len(CONTENT)
+
+
+async def test_the_figure_waits_for_the_others_when_who_was_ahead_stops(
+    room: TransferRoom, ada: Person, bo: Person, source: Path
+) -> None:
+    fill(source, CONTENT * 2)
+    room.add_plain("sdk-1")
+    tell_everything(ada)
+    bo.policy = ReceivePolicy(bo.folder, ask=True)
+    left = asyncio.Event()
+
+    def leave() -> None:
+        if any(told.done_bytes for told in ada.told) and not left.is_set():
+            ada.transfers.handle_person_left("sdk-1")
+            left.set()
+
+    room.on_block = leave
+    await ada.transfers.send(source, to=(), peer_name="")
+    offered = await bo.until(State.OFFERED)
+    await asyncio.wait_for(left.wait(), DEADLINE_S)
+    await bo.transfers.accept(offered.id)
+    await ada.until(State.DONE)
+
+    figures = [told.done_bytes for told in ada.told]
+    assert figures == sorted(figures)
+    assert figures[-1] == 2 * len(CONTENT)
 
 
 async def test_a_stream_of_a_file_that_nobody_offered_is_not_taken_for_another(

@@ -10,7 +10,7 @@ from app.ui.files.model import (
     RateMeter,
     Section,
     TransferBook,
-    failure_text,
+    failure_of,
     icon_name,
     look_of,
     meta_text,
@@ -98,19 +98,38 @@ def test_a_row_says_from_whom_and_when() -> None:
     assert meta_text(seeds, RateMeter(), 0.0) == "From Kai · 18 of 64 MB"
     assert meta_text(rota, RateMeter(), 0.0, "14:01") == "From Mia · 1.2 MB · 14:01"
     assert meta_text(sent, RateMeter(), 0.0) == "Sent to everyone · 504 MB"
-    assert meta_text(replace(CUT, state=TransferState.CANCELLED), RateMeter(), 0.0) == (
-        "Cancelled · 504 MB"
-    )
+
+
+@pytest.mark.parametrize(
+    ("by_me", "by", "words"),
+    [
+        (True, (), "Cancelled by you · 504 MB"),
+        (True, ("Kai",), "Cancelled by you · 504 MB"),
+        (False, ("Kai",), "Cancelled by Kai · 504 MB"),
+        (False, ("Kai", "Mia"), "Cancelled by Kai and Mia · 504 MB"),
+        (False, ("Kai", "Mia", "Jun"), "Cancelled by Kai and 2 others · 504 MB"),
+        (False, (), "Cancelled · 504 MB"),
+    ],
+)
+def test_a_cancelled_file_says_who_cancelled_it(
+    by_me: bool, by: tuple[str, ...], words: str
+) -> None:
+    cut = replace(CUT, state=TransferState.CANCELLED, cancelled_by_me=by_me, cancelled_by=by)
+
+    assert meta_text(cut, RateMeter(), 0.0) == words
 
 
 @pytest.mark.parametrize("reason", [None, *Reason])
 def test_every_failure_has_words(reason: Reason | None) -> None:
-    assert failure_text(reason, "Kai")
-    assert "_" not in failure_text(reason, "Kai")
+    for outgoing in (True, False):
+        text = failure_of(replace(CUT, outgoing=outgoing, peer_name="Kai", error=reason))
+        assert text
+        assert "_" not in text
 
 
 def test_a_peer_who_went_is_named() -> None:
-    assert failure_text(Reason.PEER_GONE, "Kai") == "Kai went offline before it finished"
+    gone = replace(CUT, peer_name="Kai", error=Reason.PEER_GONE)
+    assert failure_of(gone) == "Kai went offline before it finished"
 
 
 def test_rows_move_from_running_to_shared() -> None:
@@ -162,13 +181,13 @@ def test_a_file_that_not_everybody_has_is_not_said_to_be_with_everyone() -> None
 
 def test_what_is_over_the_limit_names_the_limit() -> None:
     failed = replace(CUT, state=TransferState.FAILED, error=Reason.TOO_LARGE)
-    incoming = replace(failed, outgoing=False)
+    incoming = replace(failed, outgoing=False, limit_bytes=5_000 * MB)
     meter = RateMeter()
 
-    told = meta_text(incoming, meter, 0.0, limit_bytes=5_000 * MB)
-    assert told == "This file is over the 5 GB limit"
-    told = meta_text(failed, meter, 0.0, limit_bytes=5_000 * MB)
-    assert told == "This file is too large to send here"
+    assert meta_text(incoming, meter, 0.0) == "This file is over the 5 GB limit"
+    assert meta_text(failed, meter, 0.0) == "This file is too large to send here"
+    unasked = replace(incoming, limit_bytes=0)
+    assert meta_text(unasked, meter, 0.0) == "This file is too large to be kept until you accept it"
 
 
 @pytest.mark.parametrize(
