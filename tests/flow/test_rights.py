@@ -150,16 +150,6 @@ async def test_an_access_token_is_no_invitation(service: SfuService) -> None:
         assert answer.status == 401
 
 
-async def test_a_participants_token_deletes_no_other_room(service: SfuService) -> None:
-    url = service.url.replace("ws://", "http://") + "/twirp/livekit.RoomService/DeleteRoom"
-    own = token("alice", room="other", room_create=True)
-    async with client(service, "bob"):
-        headers = {"Authorization": f"Bearer {own}"}
-        async with aiohttp.request("POST", url, json={"room": "room"}, headers=headers) as answer:
-            assert answer.status == 401
-        assert service.rooms.find("room") is not None
-
-
 async def test_guessing_the_passcode_is_slowed_down(service: SfuService) -> None:
     url = service.url.replace("ws://", "http://")
     statuses = []

@@ -10,7 +10,7 @@ from typing import Any
 import aiohttp
 
 from app.server.config import HostedRoom, ServerConfig
-from app.server.gate.standing import grant_for
+from app.server.gate.standing import ROLE_ATTRIBUTE, grant_for
 from app.server.service import SfuService
 from tests.support.session_room import KEY, SECRET, token
 
@@ -20,7 +20,13 @@ ROOM = "room"
 def token_as(role: str, identity: str, *, room: str = ROOM) -> str:
     """A token with a role's rights, as the host's app and the door sign them."""
     grant = grant_for(role, room)
-    return token(identity, room=room, room_admin=grant.room_admin, room_create=grant.room_create)
+    return token(
+        identity,
+        room=room,
+        room_admin=grant.room_admin,
+        room_create=grant.room_create,
+        attributes={ROLE_ATTRIBUTE: role},
+    )
 
 
 class DoorClient:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import struct
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -31,7 +31,14 @@ KEY, SECRET = "flow", "flow-secret-of-at-least-32-bytes"
 DEADLINE_S = 30.0
 
 
-def token(identity: str, *, room: str = "room", ttl_s: int = 600, **grant: Any) -> str:
+def token(
+    identity: str,
+    *,
+    room: str = "room",
+    ttl_s: int = 600,
+    attributes: Mapping[str, str] | None = None,
+    **grant: Any,
+) -> str:
     """A token for the test server."""
     return issue_token(
         api_key=KEY,
@@ -39,6 +46,7 @@ def token(identity: str, *, room: str = "room", ttl_s: int = 600, **grant: Any) 
         identity=identity,
         now_s=time.time() - (700 if ttl_s < 0 else 0),
         ttl_s=abs(ttl_s),
+        attributes=attributes,
         grant=VideoGrant(room_join=True, room=room, **({"can_update_own_metadata": True} | grant)),
     )
 

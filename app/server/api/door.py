@@ -119,14 +119,16 @@ class Door:
 
     def _admit(self, request: web.Request, wish: _Wish) -> web.Response:
         gate, room = self._find(wish.room)
-        role = "guest"
+        invited_as, invitation = "guest", ""
         if wish.invite:
-            role = self._role_of_invite(wish.invite, gate.name)
+            invited_as, invitation = self._read_invite(wish.invite, gate.name)
         else:
             _check_passcode(gate, wish.passcode)
-        known = self._identity_of(wish.token, gate)
         now_s = asyncio.get_running_loop().time()
         knock = gate.lobby.handle_poll(wish.knock_id, now_s=now_s)
+        # The host lets in who has knocked, not whose token is shown afterwards.
+        known = knock.identity if knock is not None else self._identity_of(wish.token, gate)
+        role = gate.standing.role_at_door(known, invited_as, invitation)
         if knock is None or knock.verdict is not Verdict.ADMITTED:
             must_wait = gate.rules.lobby or gate.standing.is_removed(known)
             if role == "guest" and gate.rules.locked and not gate.standing.is_member(known):
@@ -140,7 +142,10 @@ class Door:
             if knock.verdict is Verdict.WAITING:
                 # The lobby was closed, or a better invitation found, while this one waited.
                 self._gates.knocks_changed(gate)
-        return self._issue(request, gate, knock.name if knock else wish.name, role, known)
+        name = knock.name if knock is not None else wish.name
+        identity = known or f"{slug(name)}-{secrets.token_hex(3)}"
+        self._gates.note_issued(gate, identity, role, invitation)
+        return self._issue(request, gate, name, role, identity)
 
     def _wait(
         self, request: web.Request, gate: Gate, wish: _Wish, knock: Knock | None, known: str
@@ -172,9 +177,8 @@ class Door:
         return web.json_response({"knock_id": knock.id, "retry_ms": RETRY_MS}, status=202)
 
     def _issue(
-        self, request: web.Request, gate: Gate, name: str, role: str, known: str
+        self, request: web.Request, gate: Gate, name: str, role: str, identity: str
     ) -> web.Response:
-        identity = known or f"{slug(name)}-{secrets.token_hex(3)}"
         api_key, api_secret = self._config.signing_pair
         token = issue_token(
             api_key=api_key,
@@ -185,7 +189,6 @@ class Door:
             grant=grant_for(role, gate.name),
             attributes={ROLE_ATTRIBUTE: role},
         )
-        self._gates.note_issued(gate, identity)
         scheme = "wss" if request.secure else "ws"
         return web.json_response(
             {
@@ -202,7 +205,8 @@ class Door:
             raise DoorRefusal(404, "not_found")
         return gate, self._gates.room_of(gate)
 
-    def _role_of_invite(self, invite: str, room: str) -> str:
+    def _read_invite(self, invite: str, room: str) -> tuple[str, str]:
+        """Return the role that an invitation is for, and which one it is."""
         try:
             claims = verify_claims(invite, self._config.keys, now_s=time.time())
         except TokenError as error:
@@ -214,7 +218,8 @@ class Door:
         role = content.get("role", "guest")
         if role not in ROLES:
             raise DoorRefusal(401, "invite_invalid")
-        return str(role)
+        invitation = content.get("jti", "")
+        return str(role), invitation if isinstance(invitation, str) else ""
 
     def _identity_of(self, token: str, gate: Gate) -> str:
         """Who comes back, by the token held from before; "" for a stranger.

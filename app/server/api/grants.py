@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from app.protocol.token import Claims, VideoGrant
 from app.server.api.twirp import TwirpError
+from app.server.gate.standing import is_of_door, role_of
 
 
 def denied() -> TwirpError:
@@ -33,19 +34,28 @@ def need_destination(claims: Claims | None, room: str, destination: str) -> None
         raise denied()
 
 
-def need_room_create(claims: Claims | None) -> VideoGrant:
-    """Let pass who may make rooms."""
+def need_room_create(claims: Claims | None, room: str) -> VideoGrant:
+    """Let pass who may make and end this room.
+
+    On the wire the grant is for every room. A host has it to end the meeting, and no other one:
+    the server's other rooms are not the host's.
+    """
     grant = grant_of(claims)
-    if not grant.room_create:
+    is_bound = claims is not None and is_of_door(claims)
+    if not grant.room_create or (is_bound and grant.room != room):
         raise denied()
     return grant
 
 
-def need_room_delete(claims: Claims | None, room: str) -> None:
-    """Let pass who may end this room: a participant's token speaks for its own room only."""
-    grant = need_room_create(claims)
-    if grant.room_join and grant.room and grant.room != room:
-        raise denied()
+def need_rank(claims: Claims | None, person: Claims) -> None:
+    """Let a host's helper do nothing to a host: that would unmake one, and lock it out.
+
+    Tokens of whoever holds the server's keys have no rank; they may.
+    """
+    if claims is not None and is_of_door(claims) and is_of_door(person):
+        ranks = (role_of(claims), role_of(person))
+        if ranks == ("cohost", "host"):
+            raise TwirpError("permission_denied", "a co-host cannot do this to a host")
 
 
 def need_room_list(claims: Claims | None) -> None:

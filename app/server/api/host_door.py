@@ -117,6 +117,7 @@ class HostDoor:
         if current == "host" and role != "host" and len(hosts) == 1:
             raise DoorRefusal(409, "last_host")
         self._gates.set_role(gate, identity, role)
+        await self._gates.settled()
         return web.json_response({"identity": identity, "role": role})
 
 

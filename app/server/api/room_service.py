@@ -76,7 +76,7 @@ class RoomService:
     async def _create_room(
         self, claims: Claims | None, request: messages.CreateRoomRequest
     ) -> Message:
-        grants.need_room_create(claims)
+        grants.need_room_create(claims, request.name)
         if not request.name:
             raise TwirpError("invalid_argument", "room name is required")
         if len(request.name.encode()) > MAX_NAME_BYTES:
@@ -100,7 +100,7 @@ class RoomService:
     async def _delete_room(
         self, claims: Claims | None, request: messages.DeleteRoomRequest
     ) -> Message:
-        grants.need_room_delete(claims, request.room)
+        grants.need_room_create(claims, request.room)
         if self._rooms.close_room(request.room, Reasons.ROOM_DELETED) is None:
             raise _no_room()
         return messages.DeleteRoomResponse()
@@ -140,7 +140,9 @@ class RoomService:
             moving.end_guest(guest, room, Reasons.PARTICIPANT_REMOVED)
         else:
             participant = self._participant(request.room, request.identity)
+            grants.need_rank(claims, participant.claims)
             self._room(request.room).remove(participant, Reasons.PARTICIPANT_REMOVED)
+            await self._rooms.settled()
         return messages.RemoveParticipantResponse()
 
     async def _mute_track(
@@ -158,6 +160,8 @@ class RoomService:
     ) -> Message:
         grants.need_room_admin(claims, request.room)
         participant = self._participant(request.room, request.identity)
+        if request.HasField("permission"):
+            grants.need_rank(claims, participant.claims)
         try:
             moderation.update_participant(participant, request)
         except MetadataRefusal as refusal:

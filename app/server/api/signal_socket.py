@@ -235,6 +235,16 @@ class SignalSocket:
                 leave_response(rtc.LeaveRequest.RECONNECT, models.DisconnectReason.SERVER_SHUTDOWN)
             )
             return
+        try:
+            # Whoever opened this socket may have been sent away, or lost a role, meanwhile.
+            claims = self._pass_gate(claims)
+        except HttpRefusal:
+            connection.send(
+                leave_response(
+                    rtc.LeaveRequest.DISCONNECT, models.DisconnectReason.PARTICIPANT_REMOVED
+                )
+            )
+            return
         if self._is_full(claims):
             # The last place went to somebody while this socket was being opened.
             connection.send(

@@ -36,7 +36,7 @@ log = structlog.get_logger(__name__)
 # Of several changes close together one packet tells.
 TELL_DELAY_S = 0.05
 SAVE_DELAY_S = 0.05
-_MAX_STATE_BYTES = 4 * 1024 * 1024
+_MAX_STATE_BYTES = 64 * 1024 * 1024
 
 
 class Gates:
@@ -193,17 +193,22 @@ class Gates:
         log.info("role changed", room=room.info.sid, participant=participant.sid, role=role)
         return True
 
-    def note_issued(self, gate: Gate, identity: str) -> None:
+    def note_issued(self, gate: Gate, identity: str, role: str, invitation: str) -> None:
         """The door gave somebody a token: a lock that closes now does not shut this one out."""
-        if gate.standing.note_member(identity):
+        is_invited = gate.standing.note_invited(identity, role, invitation)
+        if gate.standing.note_member(identity) or is_invited:
             self._save()
+
+    async def settled(self) -> None:
+        """Return when everything that is to outlive a crash is written down."""
+        if self._saving is not None:
+            await asyncio.wait({self._saving})
 
     async def close(self) -> None:
         """Stop the timers and write down what is not yet."""
         for timer in [*self._sweeps.values(), *self._tellings.values()]:
             timer.cancel()
-        if self._saving is not None:
-            await asyncio.wait({self._saving})
+        await self.settled()
 
     # --- inside
 

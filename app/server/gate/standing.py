@@ -1,7 +1,13 @@
 """What the room knows of people beyond their tokens: new roles, removals, who belongs. Sans-IO.
 
 A token cannot be called back. So a person who was made guest again, or was removed, is known
-here by identity, and every use of that person's tokens goes through `effective`.
+here by identity, and every use of that person's tokens goes through `effective`: whatever they
+were signed to allow, they are worth what the person is now. Who was removed and is admitted
+again comes back as a guest. An invitation that made somebody co-host or host does so no more
+once that person has lost the role: the link is still in their hands.
+
+What the door signs is good for its own room alone, though some grants of the wire (`roomCreate`)
+know no room: `is_of_door` tells its tokens from those of whoever holds the server's keys.
 """
 
 from __future__ import annotations
@@ -13,6 +19,7 @@ from typing import Any, TypeVar
 
 from app.protocol.token import Claims, VideoGrant, grant_to_claim
 
+# Each may do what the one before may.
 ROLES = ("guest", "cohost", "host")
 ROLE_ATTRIBUTE = "lanai.role"
 MAX_REMEMBERED = 2_000
@@ -38,6 +45,11 @@ def role_of(claims: Claims) -> str:
     return "host" if claims.video.room_create else "cohost"
 
 
+def is_of_door(claims: Claims) -> bool:
+    """Whether a host, or the door for a host, gave these rights: nobody else writes a role."""
+    return ROLE_ATTRIBUTE in claims.attributes
+
+
 def with_role(claims: Claims, role: str) -> Claims:
     """Return the claims with the rights of `role`, everything else as it was."""
     video = replace(claims.video, room_admin=role != "guest", room_create=role == "host")
@@ -53,6 +65,9 @@ class Standing:
         self._roles: OrderedDict[str, str] = OrderedDict()
         self._removed: OrderedDict[str, None] = OrderedDict()
         self._members: OrderedDict[str, None] = OrderedDict()
+        # Which invitation gave somebody a role above guest, and which give none any more.
+        self._invited_by: OrderedDict[str, str] = OrderedDict()
+        self._retired: OrderedDict[str, None] = OrderedDict()
 
     def effective(self, claims: Claims) -> Claims:
         """Return what these claims are worth in this room now."""
@@ -64,15 +79,39 @@ class Standing:
     def set_role(self, identity: str, role: str) -> None:
         """Remember a role that differs from older tokens of this person."""
         _remember(self._roles, identity, role)
+        if role == "guest":
+            self._retire_invitation(identity)
+
+    def role_at_door(self, identity: str, invited_as: str, invitation: str) -> str:
+        """Return what somebody comes in as who brings an invitation for a role.
+
+        Whom the room knows it lets in as what it knows, not as what an old link says.
+        """
+        if invitation in self._retired:
+            invited_as = "guest"
+        return self._roles.get(identity, invited_as)
+
+    def note_invited(self, identity: str, role: str, invitation: str) -> bool:
+        """An invitation made somebody more than a guest; False when that was known."""
+        if role == "guest" or not invitation or self._invited_by.get(identity) == invitation:
+            return False
+        _remember(self._invited_by, identity, invitation)
+        return True
+
+    def _retire_invitation(self, identity: str) -> None:
+        invitation = self._invited_by.pop(identity, "")
+        if invitation:
+            _remember(self._retired, invitation, None)
 
     def is_removed(self, identity: str) -> bool:
         """Whether this person was sent away and not admitted since."""
         return identity in self._removed
 
     def note_removed(self, identity: str) -> None:
-        """Somebody was sent away."""
+        """Somebody was sent away, and is a guest if ever let in again."""
         _remember(self._removed, identity, None)
         self._members.pop(identity, None)
+        self.set_role(identity, "guest")
 
     def note_member(self, identity: str) -> bool:
         """Somebody was let in, again if need be; False when that was known."""
@@ -91,22 +130,39 @@ class Standing:
             "roles": dict(self._roles),
             "removed": list(self._removed),
             "members": list(self._members),
+            "invited_by": dict(self._invited_by),
+            "retired": list(self._retired),
         }
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Standing:
         """Read what `to_json` wrote; what is not understood is left out."""
         standing = cls()
-        roles = values.get("roles")
-        for identity, role in roles.items() if isinstance(roles, Mapping) else ():
-            if isinstance(identity, str) and role in ROLES:
+        lists = (
+            ("removed", standing._removed),
+            ("members", standing._members),
+            ("retired", standing._retired),
+        )
+        for key, table in lists:
+            for name in _texts(values.get(key)):
+                _remember(table, name, None)
+        for identity, invitation in _pairs(values.get("invited_by")):
+            _remember(standing._invited_by, identity, invitation)
+        for identity, role in _pairs(values.get("roles")):
+            if role in ROLES:
                 standing.set_role(identity, role)
-        for key, table in (("removed", standing._removed), ("members", standing._members)):
-            names = values.get(key)
-            for identity in names if isinstance(names, list) else ():
-                if isinstance(identity, str):
-                    _remember(table, identity, None)
+        for identity in standing._removed:
+            standing.set_role(identity, "guest")
         return standing
+
+
+def _texts(values: object) -> list[str]:
+    return [v for v in values if isinstance(v, str)] if isinstance(values, list) else []
+
+
+def _pairs(values: object) -> list[tuple[str, str]]:
+    pairs = values.items() if isinstance(values, Mapping) else ()
+    return [(key, v) for key, v in pairs if isinstance(key, str) and isinstance(v, str)]
 
 
 def _remember(table: OrderedDict[str, T], identity: str, value: T) -> None:

@@ -2,6 +2,11 @@
 
 Who moves keeps connection, tracks and sid. The old room sees it leave, the new one sees it come,
 and its client gets a token for the new room. Who is shown elsewhere (a `Guest`) stays at home.
+
+Decision: an administrator of one room is none of the room it is moved into. LiveKit's documents
+ask of the mover `roomAdmin` and `destinationRoom` and say nothing of the rights that travel; the
+mover need not be an administrator there, so it has none to give. What a token says of rooms in
+general (`roomList`, `roomRecord`, `roomCreate` of whoever holds the server's keys) stays.
 """
 
 from __future__ import annotations
@@ -14,6 +19,7 @@ import structlog
 from livekit.protocol import models, rtc
 
 from app.protocol.token import Claims, grant_to_claim
+from app.server.gate.standing import ROLE_ATTRIBUTE, is_of_door, with_role
 from app.server.room.announcements import departed
 from app.server.room.forwarding import Guest
 from app.server.room.participant import Participant, Reasons
@@ -28,13 +34,20 @@ def move_participant(participant: Participant, source: Room, target: Room) -> No
     """Bring somebody into another room."""
     data_tracks = list(participant.data_tracks)
     _release(participant, source)
-    participant.claims = in_room(participant.claims, target.name)
+    claims = in_room(participant.claims, target.name)
+    gates = target.services.gates
+    participant.claims = claims if gates is None else gates.effective(claims)
+    if ROLE_ATTRIBUTE in participant.claims.attributes:
+        role = participant.claims.attributes[ROLE_ATTRIBUTE]
+        participant.info.attributes[ROLE_ATTRIBUTE] = role
     _adopt(participant, target, data_tracks)
 
 
 def in_room(claims: Claims, room: str) -> Claims:
-    """Return the claims as a token for another room says them."""
-    grant = dataclasses.replace(claims.video, room=room)
+    """Return the claims as a token for another room says them, without rights over rooms."""
+    if is_of_door(claims):
+        claims = with_role(claims, "guest")
+    grant = dataclasses.replace(claims.video, room=room, room_admin=False, destination_room="")
     raw = {key: value for key, value in claims.raw.items() if key != "roomConfig"}
     return dataclasses.replace(
         claims, video=grant, room_config=None, raw={**raw, "video": grant_to_claim(grant)}

@@ -74,6 +74,11 @@ class Rooms:
         room.close(reason)
         return facts
 
+    async def settled(self) -> None:
+        """Return when what was just decided of people would outlive a crash."""
+        if self._services.gates is not None:
+            await self._services.gates.settled()
+
     async def close_all(self, *, drain_s: float) -> None:
         """End every room and wait until everybody knows: the server stops, nobody comes in."""
         self.is_stopping = True
