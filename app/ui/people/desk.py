@@ -353,6 +353,8 @@ class PeopleDesk(QObject):
             icon="pencil-simple",
             name="actionRename",
         )
+        if _outranks(person, me):
+            return
         menu.addSeparator()
         menu.add_item(
             "Remove from meeting",
@@ -366,7 +368,7 @@ class PeopleDesk(QObject):
         self._do_to(person.name, what, deed(person.identity))
 
     def _add_role(self, menu: Menu, me: Person, person: Person) -> None:
-        if person.role is Role.HOST and me.role is not Role.HOST:
+        if _outranks(person, me):
             return
         to_guest = person.role is not Role.GUEST
         role = Role.GUEST if to_guest else Role.COHOST
@@ -402,6 +404,11 @@ class PeopleDesk(QObject):
             "Remove",
             lambda: self._do_to(person.name, "remove", self._engine.remove_person(person.identity)),
         )
+
+
+def _outranks(person: Person, me: Person) -> bool:
+    """Whether somebody is host and one is not: the server lets nobody else unmake a host."""
+    return person.role is Role.HOST and me.role is not Role.HOST
 
 
 def _after(context: QObject, menu: Menu, open_: Callable[[], None]) -> None:

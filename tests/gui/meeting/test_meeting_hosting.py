@@ -178,6 +178,15 @@ def test_guests_have_no_host_controls(make_meeting: MakeMeeting) -> None:
     assert menu_actions(meeting).isdisjoint({"actionMute", "actionRemove", "actionCoHost"})
 
 
+def test_a_cohost_is_not_offered_to_remove_a_host(meeting: Meeting) -> None:
+    me, mia, *_ = people(4)
+    meeting.post(PersonChanged(replace(mia, role=Role.HOST)))
+    meeting.post(PersonChanged(replace(me, role=Role.COHOST)))
+    host_menu(meeting, "mia-2")
+    assert "actionRename" in menu_actions(meeting)
+    assert "actionRemove" not in menu_actions(meeting)
+
+
 def test_a_server_without_a_door_has_no_rules_to_change(meeting: Meeting) -> None:
     assert not meeting.is_shown("controlHost")
     host_menu(meeting, "mia-2")
