@@ -40,6 +40,7 @@ class Entry:
     deleted: bool = False
     growing: bool = False
     is_old: bool = False
+    told_by: str = ""
     attachments: dict[str, ChatAttachment] = field(default_factory=dict)
     reactions: dict[str, dict[str, str]] = field(default_factory=dict)
 
@@ -128,6 +129,8 @@ class ChatBook:
             return None
         self._set_text(entry, text)
         entry.edited = True
+        # Its author has spoken: what others told of it does not matter any more.
+        entry.told_by = ""
         return self.snapshot(entry)
 
     def handle_end_of_growth(self, identity: str, line_id: str) -> ChatReceived | None:
@@ -252,6 +255,7 @@ class ChatBook:
                 for glyph, people in entry.reactions.items()
             ),
             is_old=entry.is_old,
+            told_by=entry.told_by,
         )
 
     def _quote(self, line_id: str) -> ChatQuote | None:

@@ -12,14 +12,16 @@ from collections.abc import Callable
 import structlog
 
 from app.engine import rtc
-from app.engine.chat_book import ChatBook
+from app.engine.chat_book import ChatBook, Entry, Key
 from app.engine.chat_history import (
     HISTORY_METHOD,
     HistoryBusyError,
     HistoryKeeper,
     HistoryReader,
+    vouched,
 )
 from app.engine.events import ChatHistoryReceived, ChatState, Event, Person, Role
+from app.engine.people import ROLE_ATTRIBUTE
 from app.protocol.errors import ProtocolError
 from app.runtime.tasks import TaskOwner, spawn
 
@@ -102,9 +104,7 @@ class CatchUp:
                 log.info("no chat history", error=type(error).__name__)
                 continue
             keys = {entry.key for entry in entries}
-            if not self._moderates(identity):
-                # A guest's word does not take away what one has written oneself.
-                deleted = [key for key in deleted if key[0] != self._book.me]
+            entries, deleted = self._believe(identity, entries, deleted)
             events = self._book.handle_old(entries, deleted)
             old = tuple(event for event in events if event.is_old and not event.deleted)
             self._post(ChatHistoryReceived(old))
@@ -135,9 +135,19 @@ class CatchUp:
             reader.handle_answer(answer)
         return reader
 
-    def _moderates(self, identity: str) -> bool:
+    def _believe(
+        self, identity: str, entries: list[Entry], deleted: list[Key]
+    ) -> tuple[list[Entry], list[Key]]:
         person = self._person(identity)
-        return person is not None and person.role is not Role.GUEST
+        # Where the server writes roles it has written one's own too; elsewhere all are claims.
+        are_roles_signed = ROLE_ATTRIBUTE in self._room.local_participant.attributes
+        return vouched(
+            entries,
+            deleted,
+            keeper=identity,
+            name=person.name if person is not None else identity,
+            is_host=are_roles_signed and person is not None and person.role is not Role.GUEST,
+        )
 
     def _keepers(self) -> list[str]:
         people = [

@@ -4,6 +4,10 @@ The keeper packs the public lines once per asker (JSON, deflated, base64) and ha
 in slices that fit an RPC answer of the oldest version. Private lines are never in it, nor the
 text of deleted ones. The reader trusts nothing: sizes are bounded before and after inflating,
 and a record that makes no sense is left out.
+
+Lines carry no signature of their authors, so a keeper can put words into anybody's mouth. A host's
+and a co-host's word is taken (`vouched`): the room is theirs, and the server says who they are.
+What anybody else tells of others is shown as that person's word, also when it is handed on.
 """
 
 from __future__ import annotations
@@ -59,6 +63,8 @@ def _record(entry: Entry) -> dict[str, object]:
     }
     if entry.edited:
         record["edited"] = True
+    if entry.told_by:
+        record["by"] = entry.told_by
     if entry.reply_to:
         record["reply"] = entry.reply_to
     if entry.attachments:
@@ -105,7 +111,7 @@ def _entry(raw: object) -> Entry | None:
     ]
     if not text.strip() and not attachments:
         return None
-    reply_to = raw.get("reply", "")
+    reply_to, told_by = raw.get("reply", ""), raw.get("by", "")
     return Entry(
         id=str(line_id),
         identity=who,
@@ -116,8 +122,24 @@ def _entry(raw: object) -> Entry | None:
         reply_to=str(reply_to) if is_id(reply_to) else "",
         edited=raw.get("edited") is True,
         is_old=True,
+        told_by=told_by[:_MAX_NAME_CHARS] if isinstance(told_by, str) else "",
         attachments={each.id: each for each in attachments},
     )
+
+
+def vouched(
+    lines: list[Entry], deleted: list[Key], *, keeper: str, name: str, is_host: bool
+) -> tuple[list[Entry], list[Key]]:
+    """Return what is believed of a pack: a guest vouches for its own lines only.
+
+    What a guest tells of others is marked; that others deleted a line is not believed of it.
+    """
+    if is_host:
+        return lines, deleted
+    for entry in lines:
+        if entry.identity != keeper:
+            entry.told_by = name
+    return lines, [key for key in deleted if key[0] == keeper]
 
 
 @dataclass(slots=True)

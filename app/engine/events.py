@@ -329,7 +329,8 @@ class ChatReceived(Event):
 
     `growing` says that its text is still coming. `private` lines went to some people alone:
     `to_names` names them for a line of one's own, and the others who got it for anybody else's.
-    `is_old` marks a line that was written before one came.
+    `is_old` marks a line that was written before one came; `told_by` names the guest on whose word
+    alone it stands, and is empty for what a host or its author told.
     """
 
     id: str
@@ -349,6 +350,7 @@ class ChatReceived(Event):
     attachments: tuple[ChatAttachment, ...] = ()
     reactions: tuple[ChatReaction, ...] = ()
     is_old: bool = False
+    told_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -217,7 +217,10 @@ async def test_who_comes_back_finds_the_own_lines_again(chat: Chat) -> None:
 
     history = await chat.host.wait(ChatHistoryReceived)
 
-    assert [(e.id, e.text, e.name) for e in history.lines] == [(line_id, "before", "Bo")]
+    # They are its author's: on nobody else's word.
+    assert [(e.id, e.text, e.name, e.told_by) for e in history.lines] == [
+        (line_id, "before", "Bo", "")
+    ]
 
 
 async def test_a_line_too_long_is_refused_and_the_longest_arrives(chat: Chat) -> None:

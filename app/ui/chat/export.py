@@ -14,7 +14,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from app.runtime.errors import Reason, WorldError
-from app.ui.chat.model import ChatRow, clock_label, private_note
+from app.ui.chat.model import ChatRow, clock_label, private_note, told_note
 
 _MARKUP = re.compile(r"([\\`*_{}\[\]<>#+\-!|~])")
 _NOT_IN_NAMES = re.compile(r'[\x00-\x1f/\\:*?"<>|]+')
@@ -92,6 +92,7 @@ def _markdown(row: ChatRow, zone: tzinfo | None) -> list[str]:
 def _notes(row: ChatRow) -> str:
     parts = [private_note(row)] if row.private else []
     parts += ["edited"] if row.edited else []
+    parts += [told_note(row)] if row.told_by else []
     parts += ["not sent"] if row.failed is not None else []
     return ", ".join(parts)
 
@@ -106,6 +107,8 @@ def _record(row: ChatRow, zone: tzinfo | None) -> dict[str, object]:
     }
     if row.edited:
         record["edited"] = True
+    if row.told_by:
+        record["told_by"] = row.told_by
     if row.private:
         record["private"] = list(row.to_names)
     if row.quote is not None:

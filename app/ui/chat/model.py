@@ -53,6 +53,7 @@ class ChatRow:
     attachments: tuple[ChatAttachment, ...] = ()
     reactions: tuple[ChatReaction, ...] = ()
     is_old: bool = False
+    told_by: str = ""
 
     @property
     def key(self) -> Key:
@@ -79,11 +80,17 @@ def private_note(row: ChatRow) -> str:
     return label[:1].lower() + label[1:]
 
 
+def told_note(row: ChatRow) -> str:
+    """On whose word alone an old line stands: "as told by Mia"."""
+    return f"as told by {row.told_by}" if row.told_by else ""
+
+
 def spoken(row: ChatRow) -> str:
     """The sentence that a screen reader says for a message."""
     parts = [row.author, clock_label(row.at_ms)]
     parts += [private_note(row)] if row.private else []
     parts += ["edited"] if row.edited and not row.deleted else []
+    parts += [told_note(row)] if row.told_by else []
     parts += ["not sent"] if row.failed is not None else []
     parts += ["sending"] if row.state is ChatState.SENDING else []
     parts += [f"in reply to {row.quote.name}"] if row.quote is not None else []
@@ -284,6 +291,7 @@ class ChatLog:
             or previous is None
             or previous.identity != row.identity
             or (previous.private, previous.to) != (row.private, row.to)
+            or previous.told_by != row.told_by
             or not 0 <= row.at_ms - previous.at_ms < GROUP_WITHIN_MS
         )
         return replace(row, starts_day=starts_day, starts_group=starts_group)
@@ -323,6 +331,7 @@ def _row_of(event: ChatReceived, failed: Reason | None) -> ChatRow:
         attachments=event.attachments,
         reactions=event.reactions,
         is_old=event.is_old,
+        told_by=event.told_by,
     )
 
 

@@ -23,7 +23,7 @@ from PySide6.QtGui import (
 
 from app.engine.events import AttachmentState, ChatAttachment, ChatState
 from app.ui.chat.links import Link, find_links
-from app.ui.chat.model import ChatRow, clock_label, private_label
+from app.ui.chat.model import ChatRow, clock_label, private_label, told_note
 from app.ui.files.model import size_label
 from app.ui.theme import (
     TYPE,
@@ -318,6 +318,11 @@ def _paint_head(painter: QPainter, laid: RowLayout) -> None:
     font, small = font_of(TypeStyle.LABEL_STRONG), font_of(TypeStyle.MICRO, tabular=True)
     metrics, small_metrics = QFontMetricsF(font), QFontMetricsF(small)
     clock = clock_label(row.at_ms) + (" · edited" if row.edited and not row.deleted else "")
+    if row.told_by:
+        most_px = (laid.width_px - TEXT_LEFT_PX - SIDE_PX) / 2
+        clock = small_metrics.elidedText(
+            f"{clock} · {told_note(row)}", Qt.TextElideMode.ElideRight, most_px
+        )
     clock_px = small_metrics.horizontalAdvance(clock)
     room = laid.width_px - TEXT_LEFT_PX - SIDE_PX - clock_px - 8
     badge, badge_px = private_label(row), 0.0

@@ -33,6 +33,7 @@ class Me:
     answering: set[str] = field(default_factory=set)
     asked: list[str] = field(default_factory=list)
     keeper: HistoryKeeper = field(default_factory=HistoryKeeper)
+    attributes: dict[str, str] = field(default_factory=lambda: {"lanai.role": "guest"})
 
     def register_rpc_method(self, method: str, handler: object) -> None:
         assert method == "lanai.history"
@@ -43,8 +44,11 @@ class Me:
         if identity not in self.answering:
             raise rtc.RpcError.built_in(rtc.RpcError.ErrorCode.UNSUPPORTED_METHOD)
         line = Entry("1", "ada", "Ada", "before", 1, is_mine=False)
-        deleted = [("me", "mine"), ("ada", "hers")]
-        return self.keeper.handle_request("me", call["payload"], [line], deleted, 0.0)
+        own = Entry("2", identity, identity.title(), "own", 2, is_mine=False)
+        heard = Entry("3", "ada", "Ada", "hearsay", 3, is_mine=False, told_by="Kai")
+        deleted = [("me", "mine"), ("ada", "hers"), (identity, "theirs")]
+        lines = [line, own, heard]
+        return self.keeper.handle_request("me", call["payload"], lines, deleted, 0.0)
 
 
 @dataclass
@@ -89,16 +93,63 @@ async def test_the_host_is_asked_first_and_the_next_when_there_is_no_answer(
     assert dict.fromkeys(late.me.asked) == {"host": None, "cohost": None}
     (told,) = late.told
     assert isinstance(told, ChatHistoryReceived)
-    assert [line.text for line in told.lines] == ["before"]
+    assert [line.text for line in told.lines] == ["before", "own", "hearsay"]
 
 
-@pytest.mark.parametrize(("keeper", "gone"), [("host", {"mine", "hers"}), ("guest", {"hers"})])
-async def test_a_guest_does_not_say_that_ones_own_lines_are_deleted(
+@pytest.mark.parametrize(
+    ("keeper", "are_roles_signed", "told_by"),
+    [
+        ("host", True, ["", "", "Kai"]),
+        ("cohost", True, ["", "", "Kai"]),
+        ("guest", True, ["Guest", "", "Guest"]),
+        # Elsewhere anybody may call itself a host.
+        ("host", False, ["Host", "", "Host"]),
+    ],
+)
+async def test_what_only_a_guest_tells_of_others_is_shown_as_its_word(
+    late: Latecomer, keeper: str, are_roles_signed: bool, told_by: list[str]
+) -> None:
+    late.me.answering = {keeper}
+    if not are_roles_signed:
+        late.me.attributes = {}
+
+    await late.come()
+
+    (told,) = late.told
+    assert isinstance(told, ChatHistoryReceived)
+    assert [line.told_by for line in told.lines] == told_by
+
+
+async def test_a_line_seen_live_is_not_replaced_by_what_is_told_of_it(late: Latecomer) -> None:
+    late.me.answering = {"guest"}
+    late.book.handle_line(ChatLine("1", "as it was", 1), "ada", now_ms=1)
+
+    await late.come()
+
+    line = late.book.get("ada", "1")
+    assert line is not None
+    assert (line.text, line.is_old, line.told_by) == ("as it was", False, "")
+
+
+async def test_the_authors_own_word_ends_hearsay(late: Latecomer) -> None:
+    late.me.answering = {"guest"}
+    await late.come()
+
+    changed = late.book.handle_line(ChatLine("1", "what I said", 1), "ada", now_ms=9)
+
+    assert changed is not None
+    assert (changed.text, changed.edited, changed.told_by) == ("what I said", True, "")
+
+
+@pytest.mark.parametrize(
+    ("keeper", "gone"), [("host", {"mine", "hers", "theirs"}), ("guest", {"theirs"})]
+)
+async def test_a_guest_deletes_nobody_elses_lines_by_telling_of_it(
     late: Latecomer, keeper: str, gone: set[str]
 ) -> None:
     late.book.me = "me"
     late.me.answering = {keeper}
-    for who, line_id in (("me", "mine"), ("ada", "hers")):
+    for who, line_id in (("me", "mine"), ("ada", "hers"), (keeper, "theirs")):
         late.book.handle_line(ChatLine(line_id, "text", 1), who, now_ms=1)
 
     await late.come()

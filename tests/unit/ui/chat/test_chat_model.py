@@ -21,6 +21,7 @@ from app.ui.chat.model import (
     day_label,
     private_label,
     spoken,
+    told_note,
     typing_label,
 )
 
@@ -209,6 +210,16 @@ def test_a_screen_reader_hears_everything_about_a_line() -> None:
     assert said.endswith(
         "only you, edited, in reply to Bo, picture plan.png, Love from Bo and Lena: Hello"
     )
+
+
+def test_hearsay_is_no_part_of_a_group_and_says_whose_word_it_is() -> None:
+    log = ChatLog(UTC)
+    old = [line("1"), replace(line("2"), told_by="Bo"), replace(line("3"), told_by="Bo")]
+    log.handle(ChatHistoryReceived(tuple(replace(one, is_old=True) for one in old)))
+
+    assert [row.starts_group for row in log.rows] == [True, True, False]
+    assert [told_note(row) for row in log.rows] == ["", "as told by Bo", "as told by Bo"]
+    assert "as told by Bo: Hello" in spoken(log.rows[1])
 
 
 def test_typing_names_two_people_and_no_more() -> None:

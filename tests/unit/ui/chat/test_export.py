@@ -30,6 +30,7 @@ ROWS = [
     ),
     ChatRow("3", "kai", "Kai", "", AT_MS, False, deleted=True),
 ]
+HEARSAY = [ChatRow("4", "kai", "Kai", "So", AT_MS, False, is_old=True, told_by="Bo")]
 
 
 def test_plain_text_reads_like_a_conversation() -> None:
@@ -66,6 +67,12 @@ def test_json_holds_every_message_that_was_not_deleted() -> None:
         "reply_to": "1",
         "attachments": [{"name": "plan.png", "size_bytes": 7}],
     }
+
+
+def test_hearsay_is_exported_as_such() -> None:
+    assert "Kai (as told by Bo): So" in render(HEARSAY, "r", ExportFormat.TEXT, UTC)
+    (read,) = json.loads(render(HEARSAY, "r", ExportFormat.JSON, UTC))["messages"]
+    assert read["told_by"] == "Bo"
 
 
 def test_the_suffix_chooses_the_format() -> None:
