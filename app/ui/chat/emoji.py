@@ -7,10 +7,10 @@ import unicodedata
 
 from PySide6.QtCore import QPoint, QRectF, Qt, Signal
 from PySide6.QtGui import QFont, QFontDatabase, QKeyEvent, QPainter, QPaintEvent
-from PySide6.QtWidgets import QFrame, QGridLayout, QToolButton, QWidget
+from PySide6.QtWidgets import QGridLayout, QToolButton, QWidget
 
 from app.ui.theme import Radius, TypeStyle, color, fill_rounded, font_of, stroke_rounded
-from app.ui.widgets import pressed_by_enter
+from app.ui.widgets import Popover, pressed_by_enter
 
 _EMOJI = (
     "😀😄😁😂🙂😉😊😍😘😎🤔😐😏😴😢😭😅😮😱😡🙄🤗🤝👍👎👏🙌🙏👋💪✋✌❤💔✨⭐🔥🎉🎂☕🌱🌻🍅🍎🌍🌞🚀✅"
@@ -26,17 +26,14 @@ def has_emoji_font() -> bool:
     return any("emoji" in family.casefold() for family in QFontDatabase.families())
 
 
-class EmojiPicker(QFrame):
+class EmojiPicker(Popover):
     """A grid over the field; `picked` carries the character, Esc closes."""
 
     picked = Signal(str)
 
     def __init__(self, parent: QWidget) -> None:
-        super().__init__(parent, Qt.WindowType.Popup | Qt.WindowType.FramelessWindowHint)
-        self.setObjectName("chatEmojiPicker")
-        self.setAccessibleName("Emoji")
+        super().__init__("chatEmojiPicker", "Emoji", radius=Radius.TILE, parent=parent)
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        self.setAttribute(Qt.WidgetAttribute.WA_TranslucentBackground)
         grid = QGridLayout(self)
         grid.setContentsMargins(8, 8, 8, 8)
         grid.setSpacing(0)
@@ -74,13 +71,6 @@ class EmojiPicker(QFrame):
         at = self._cells.index(focused) + step
         if 0 <= at < len(self._cells):
             self._cells[at].setFocus(Qt.FocusReason.OtherFocusReason)
-
-    def paintEvent(self, _event: QPaintEvent) -> None:
-        """Paint the plate."""
-        painter = QPainter(self)
-        box = QRectF(self.rect())
-        fill_rounded(painter, box, 12, color("surface2"))
-        stroke_rounded(painter, box, 12, color("border"), 1)
 
 
 class _Cell(QToolButton):

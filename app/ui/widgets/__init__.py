@@ -15,7 +15,8 @@ All of them follow a theme change by themselves. What there is:
 - toasts: `ToastArea(host)` with `show_toast(id, title, text, tone=, action=, on_action=, stays=)`.
 - dialogs: `Dialog(host, title, subtitle, width_px=)` with `.body`, `.buttons`, `open_`, `close_`,
   `closed`; `ask(host, title, text, yes, on_yes)` for a question.
-- popovers: `Popover(name, title, shade_px=, radius=, blur=)`, to be filled by a subclass.
+- popovers: `Popover(name, title, radius=, shade_px=, blur=)`, to be filled by a subclass; round
+  corners of every small window are `floating.Floating`'s.
 - menus: `Menu` with `add_item(text, on_chosen, icon=, name=, danger=, checked=, shortcut=)`.
 - logo: `Logo(px)`, `app_icon()`.
 """

@@ -7,6 +7,7 @@ from PySide6.QtGui import QPainter, QPaintEvent
 from PySide6.QtWidgets import (
     QCheckBox,
     QComboBox,
+    QFrame,
     QLineEdit,
     QStyle,
     QStyleOptionComboBox,
@@ -16,6 +17,7 @@ from PySide6.QtWidgets import (
 
 from app.ui.theme import (
     Motion,
+    Radius,
     TypeStyle,
     color,
     duration_ms,
@@ -26,6 +28,7 @@ from app.ui.theme import (
     set_property,
     stroke_rounded,
 )
+from app.ui.widgets.floating import Floating
 
 
 class TextField(QLineEdit):
@@ -94,6 +97,15 @@ class ComboBox(QComboBox):
         self.setCursor(Qt.CursorShape.PointingHandCursor)
         self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.setMinimumContentsLength(8)
+        self._floating: Floating | None = None
+
+    def showPopup(self) -> None:
+        """Open the list; its window is made when it is first needed."""
+        window = self.view().parentWidget()
+        if self._floating is None and isinstance(window, QFrame):
+            window.setFrameShape(QFrame.Shape.NoFrame)
+            self._floating = Floating(window, radius=Radius.INPUT, bare=True)
+        super().showPopup()
 
     def paintEvent(self, _event: QPaintEvent) -> None:
         """Paint the box, the shortened text, icon and caret."""

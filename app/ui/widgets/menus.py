@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from PySide6.QtCore import Qt
 from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QMenu, QWidget
 
-from app.ui.theme import TypeStyle, color, font_of, make_icon
+from app.ui.theme import Radius, TypeStyle, color, font_of, make_icon
+from app.ui.widgets.floating import Floating
 
 
 class Menu(QMenu):
@@ -16,9 +16,7 @@ class Menu(QMenu):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setWindowFlag(Qt.WindowType.FramelessWindowHint)
-        self.setWindowFlag(Qt.WindowType.NoDropShadowWindowHint)
-        self.setAttribute(Qt.WidgetAttribute.WA_TranslucentBackground)
+        Floating(self, radius=Radius.TILE)
         self.setFont(font_of(TypeStyle.BODY))
 
     def add_item(
