@@ -200,7 +200,11 @@ class DataChannels:
                 log.warning("malformed data packets dropped", reason=error.reason)
         self._channels.process()
         if self._flushing is None:
-            self._schedule_flush()
+            # Two packets of a transfer in three say nothing that has to be answered.
+            if association.wants_to_speak:
+                self._schedule_flush()
+            else:
+                self._arm()
 
     def _take(self, channel: Channel, data: bytes) -> None:
         is_reliable = channel.max_resends is None

@@ -92,6 +92,11 @@ class Inbound:
         return max(0, WINDOW_BYTES - self._kept_bytes - self.inbox_bytes)
 
     @property
+    def is_midway(self) -> bool:
+        """Whether the end of a message has to follow."""
+        return self._run is not None
+
+    @property
     def has_gaps(self) -> bool:
         """Whether something is missing."""
         return bool(self._starts)

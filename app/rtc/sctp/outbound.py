@@ -122,6 +122,8 @@ class Outbound:
     @property
     def is_ready(self) -> bool:
         """Whether something waits that the window lets leave."""
+        if self._must_forward or (self._lost and self._is_first_resend):
+            return True
         waits = self._current is not None or self._active or self._lost
         return bool(waits) and self._flight < self.congestion.window_bytes
 

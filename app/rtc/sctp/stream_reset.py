@@ -33,6 +33,11 @@ class StreamResets:
         self._under_way: tuple[int, ...] = ()
         self._request = b""
 
+    @property
+    def has_request(self) -> bool:
+        """Whether one can leave that has not yet."""
+        return bool(self._waiting) and not self._under_way
+
     def request(self, stream_id: int) -> None:
         """Ask for a reset as soon as it may leave."""
         if stream_id not in self._waiting and stream_id not in self._under_way:
