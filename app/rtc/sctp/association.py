@@ -32,6 +32,8 @@ SACK_DELAY_S = 0.04
 # about to come, and libwebrtc answers an acknowledgement with a burst of four.
 PACKETS_PER_SACK = 2
 PACKETS_PER_SACK_MIDWAY = 4
+# So a batch of packets is acknowledged in steps, up to this many.
+MAX_SACKS_AT_ONCE = 4
 # For a sender whose window is below that burst.
 SACK_DELAY_MIDWAY_S = 0.01
 # Below this share of the window a sender may have stopped; when it opens again, it is told.
@@ -300,7 +302,14 @@ class Association:
         self._unacked_packets += 1
         is_midway = self.inbound.is_midway
         if self._unacked_packets >= (PACKETS_PER_SACK_MIDWAY if is_midway else PACKETS_PER_SACK):
-            self._must_sack = True
+            if self._must_sack or len(self._loose) >= MAX_SACKS_AT_ONCE:
+                self._must_sack = True
+            else:
+                assert self._peer is not None
+                writer = PacketWriter(self._local_port, self._remote_port, self._peer.tag)
+                self._write_sack(writer)
+                writer.close_packet()
+                self._loose += writer.packets
         elif self._sack_at_s is None:
             self._sack_at_s = now_s + (SACK_DELAY_MIDWAY_S if is_midway else SACK_DELAY_S)
 
