@@ -302,11 +302,12 @@ class Association:
         self._unacked_packets += 1
         is_midway = self.inbound.is_midway
         if self._unacked_packets >= (PACKETS_PER_SACK_MIDWAY if is_midway else PACKETS_PER_SACK):
-            if self._must_sack or len(self._loose) >= MAX_SACKS_AT_ONCE:
+            peer, is_open = self._peer, self.state is State.ESTABLISHED
+            if self._must_sack or len(self._loose) >= MAX_SACKS_AT_ONCE or not is_open:
                 self._must_sack = True
             else:
-                assert self._peer is not None
-                writer = PacketWriter(self._local_port, self._remote_port, self._peer.tag)
+                assert peer is not None
+                writer = PacketWriter(self._local_port, self._remote_port, peer.tag)
                 self._write_sack(writer)
                 writer.close_packet()
                 self._loose += writer.packets

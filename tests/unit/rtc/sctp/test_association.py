@@ -130,6 +130,63 @@ def test_a_lone_message_is_acknowledged_within_a_moment_and_a_second_one_at_once
     ]
 
 
+def test_a_long_message_is_acknowledged_every_four_packets_also_when_they_come_at_once() -> None:
+    ends = Ends()
+    ends.start()
+    before = len(ends.packets)
+    ends.a.send(0, BINARY, bytes(10 * wire.FRAGMENT_BYTES))
+    ends.settle()
+    data = [p for name, p in ends.packets[before:] if name == "a"]
+    first_tsn = wire.DATA_VALUE.unpack_from(data[0], wire.HEADER_BYTES + 4)[0]
+    sacks = [p for name, p in ends.packets[before:] if name == "b"]
+    assert [kinds(packet) for packet in data] == [[wire.DATA]] * 10
+    assert [kinds(packet) for packet in sacks] == [[wire.SACK]] * 3
+    acked = [wire.parse_sack(packet[wire.HEADER_BYTES + 4 :])[0] - first_tsn for packet in sacks]
+    assert acked == [3, 7, 9]
+
+
+def test_a_sender_whose_window_is_below_four_packets_hardly_waits() -> None:
+    ends = Ends()
+    ends.start()
+    before = len(ends.packets)
+    ends.a.send(0, BINARY, bytes(10 * wire.FRAGMENT_BYTES))
+    packets, _ = ends.a.take_packets(ends.now_s)
+    ends.b.handle_packet(packets[0], ends.now_s)
+    ends.b.handle_packet(packets[1], ends.now_s)
+    assert not ends.b.wants_to_speak
+    assert ends.b.deadline_s is not None
+    assert ends.b.deadline_s <= ends.now_s + 0.01
+    ends.pass_time(0.01)
+    assert [kinds(packet) for name, packet in ends.packets[before:] if name == "b"] == [[wire.SACK]]
+
+
+def test_it_wants_to_speak_exactly_when_there_is_something_to_take() -> None:
+    chance = random.Random(5)
+    ends = Ends()
+    ends.start()
+    pair = (ends.a, ends.b)
+    spoke = silent = 0
+    for _ in range(3_000):
+        end, other = pair if chance.random() < 0.5 else pair[::-1]
+        if chance.random() < 0.3:
+            end.send(chance.randrange(3), BINARY, bytes(chance.choice((10, 2_000, 15_000))))
+        wanted = end.wants_to_speak
+        packets, _ = end.take_packets(ends.now_s, most=chance.choice((1, 4, 64)))
+        # With a full window there is something to say that may not be said yet.
+        assert wanted or not packets
+        spoke += bool(packets)
+        silent += not wanted
+        for packet in packets:
+            if chance.random() < 0.97:
+                other.handle_packet(packet, ends.now_s)
+        end.take_messages()
+        ends.now_s += 0.002
+        for each in pair:
+            if each.deadline_s is not None and ends.now_s >= each.deadline_s:
+                each.handle_deadline(ends.now_s)
+    assert min(spoke, silent) > 300
+
+
 def test_small_messages_share_a_packet() -> None:
     ends = Ends()
     ends.start()
