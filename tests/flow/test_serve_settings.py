@@ -10,8 +10,9 @@ from pathlib import Path
 
 import aiohttp
 
-from tests.support.engine_server import DEADLINE_S, ROOT
+from tests.support.child import ROOT
 
+DEADLINE_S = 30.0
 SECRET = "a-secret-that-is-long-enough-for-us"
 
 
@@ -80,3 +81,9 @@ async def test_a_key_file_is_for_its_owner_alone(tmp_path: Path) -> None:
     assert "others may read it" in words
     keys.chmod(0o600)
     assert (await serve("--key-file", str(keys), *ports))[0] == 0
+
+
+async def test_the_secret_may_come_by_the_environment_unseen_by_other_users() -> None:
+    ports = ("--port", "0", "--rtc-port", "0")
+    status, line, words = await serve("--api-key", "one", *ports, LANAI_API_SECRET=SECRET)
+    assert (status, bool(line)) == (0, True), words

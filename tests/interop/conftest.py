@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import ifaddr
 import pytest
 import pytest_asyncio
 
-from tests.support.sdk_peer import SdkPeer
-from tests.support.server_process import ServerProcess
+from tests.support.child import started_ahead
+from tests.support.sdk_peer import COMMAND, SdkPeer
+from tests.support.server_process import BY_FLAGS, ServerProcess
 
 
 def _has_network() -> bool:
@@ -19,6 +20,13 @@ def _has_network() -> bool:
         for adapter in ifaddr.get_adapters()
         for ip in adapter.ips
     )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _next_ones_start_meanwhile() -> Iterator[None]:
+    """What nearly every test here begins with is started while the one before it runs."""
+    with started_ahead({BY_FLAGS: 1, COMMAND: 2}):
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -124,10 +124,6 @@ async def test_the_sdks_call_each_other_through_us(sally: SdkPeer, sam: SdkPeer)
     assert (await call("fail"))["code"] == 1500
     assert (await call("missing"))["code"] == 1400
     assert [(await call("count"))["payload"] for _ in range(3)] == ["1", "2", "3"]
-    slow = asyncio.ensure_future(call("slow", response_timeout=30.0))
-    await asyncio.sleep(0.5)
-    sally.kill()
-    assert (await slow)["code"] == 1503
 
 
 @pytest.mark.parametrize("ernie", [2, 1, 0], indirect=True)

@@ -16,7 +16,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.engine_server import ROOT, ServerUnderTest, our_server
+from tests.support.child import ROOT
+from tests.support.engine_server import ServerUnderTest, our_server
 from tests.support.signals import colour_distance
 
 pytestmark = pytest.mark.interop

@@ -7,11 +7,14 @@ import base64
 import hashlib
 import os
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from app.engine import rtc
+from app.engine.client import JoinSpec
+from app.engine.events import PersonLeft
 from tests.support.engine_peer import DEADLINE_S, EnginePeer
 from tests.support.engine_server import (
     NAMED_SERVER,
@@ -19,6 +22,7 @@ from tests.support.engine_server import (
     named_server,
     our_server,
 )
+from tests.support.meeting import attending
 from tests.support.sdk_peer import SdkPeer
 from tests.support.signals import colour_distance
 
@@ -314,9 +318,32 @@ async def test_the_sdk_sees_the_engine_leave(sdk: SdkPeer, engine: EnginePeer) -
     assert engine.events[-1] == ("disconnected", (rtc.DisconnectReason.CLIENT_INITIATED,))
 
 
-async def test_an_sdk_that_is_killed_leaves_the_room(sdk: SdkPeer, engine: EnginePeer) -> None:
-    sdk.kill()
+async def test_an_sdk_that_is_killed_is_gone_for_everybody(
+    server: ServerUnderTest, sdk: SdkPeer, engine: EnginePeer, tmp_path: Path
+) -> None:
+    """It could resume for 20 s: all who are to see it go watch the same one."""
+    spec = JoinSpec("Wendy", server_url=server.url, token=server.token("wendy"))
+    async with SdkPeer("bob") as bob, attending(tmp_path, generated=False) as window:
+        await bob.connect(server.url, server.token("bob"))
+        await window.join(replace(spec, mic_on=False, camera_on=False))
+        sid = await sdk.call("publish_tone", freq_hz=440.0)
+        await bob.wait_media("tone", sid=sid, freq_hz=440.0)
+        await sdk.call("answer_calls")
+        call = {"to": "sally", "method": "slow", "payload": "", "response_timeout": 60.0}
+        slow = asyncio.ensure_future(bob.call("call_peer", deadline_s=60, **call))
+        async with asyncio.timeout(DEADLINE_S):
+            while True:
+                if (await sdk.call("me"))["slow_calls"]:
+                    break
+                await asyncio.sleep(0.05)
+        sdk.kill()
 
-    (person,) = await engine.wait_event("participant_disconnected")
+        (person,) = await engine.wait_event("participant_disconnected")
+        left = await window.wait(PersonLeft)
+        answer = await slow
+        await bob.wait_event("participant_disconnected", identity="sally")
+        others = {person["identity"] for person in await bob.call("people")}
 
-    assert person.identity == "sally"
+    assert (person.identity, left.identity) == ("sally", "sally")
+    assert answer["code"] == 1503  # recipient disconnected
+    assert others == {"ernie", "wendy"}

@@ -22,7 +22,6 @@ from app.engine.events import (
     MeetingEnded,
     PersonChanged,
     PersonJoined,
-    PersonLeft,
     TransferChanged,
     TransferState,
 )
@@ -120,12 +119,6 @@ async def test_files_go_both_ways_whole(together: Together, tmp_path: Path) -> N
     assert inbox[0]["sha256"] == hashlib.sha256(content).hexdigest()
     assert saved.transfer.sha256 == digest
     assert saved.transfer.path == together.host.folder / "_nul.jpg"
-
-
-async def test_a_killed_sdk_leaves_the_room(together: Together) -> None:
-    together.sdk.kill()
-
-    assert (await together.host.wait(PersonLeft)).identity == together.sdk_identity
 
 
 async def test_ending_for_all_ends_the_sdks_stay(together: Together) -> None:

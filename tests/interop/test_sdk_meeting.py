@@ -75,8 +75,10 @@ async def test_both_ways_at_once(pair: tuple[SdkPeer, SdkPeer]) -> None:
     for peer, freq_hz, colour in ((alice, 440.0, RED), (bob, 770.0, BLUE)):
         await peer.call("publish_tone", freq_hz=freq_hz)
         await peer.call("publish_video", colour=colour)
-    await bob.wait_media("tone", identity="alice", freq_hz=440.0)
-    await alice.wait_media("tone", identity="bob", freq_hz=770.0)
+    await asyncio.gather(
+        bob.wait_media("tone", identity="alice", freq_hz=440.0),
+        alice.wait_media("tone", identity="bob", freq_hz=770.0),
+    )
     seen = await alice.wait_media("frames", identity="bob", frames=20)
     assert colour_is_near(seen["colour"], BLUE)
 
@@ -217,15 +219,6 @@ async def test_leaving_is_seen_at_once(pair: tuple[SdkPeer, SdkPeer]) -> None:
     alice, bob = pair
     await alice.call("disconnect")
     await bob.wait_event("participant_disconnected", identity="alice", deadline_s=3)
-
-
-async def test_a_killed_client_leaves_the_room(pair: tuple[SdkPeer, SdkPeer]) -> None:
-    alice, bob = pair
-    sid = await alice.call("publish_tone", freq_hz=440.0)
-    await bob.wait_media("tone", sid=sid, freq_hz=440.0)
-    alice.kill()
-    await bob.wait_event("participant_disconnected", identity="alice")
-    assert await bob.call("people") == []
 
 
 async def test_the_same_identity_ends_the_older_session(

@@ -9,7 +9,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from tests.support.server_process import KEY, ROOT, SECRET
+from tests.support.child import ROOT
+from tests.support.server_process import KEY, SECRET
 
 DEADLINE_S = 60.0
 PYTHON = Path(ROOT) / ".venv-agents/bin/python"

@@ -6,23 +6,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import json
 import os
-import sys
-import tempfile
 import time
 import uuid
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from app.protocol.token import VideoGrant, issue_token
+from tests.support.server_process import KEY, SECRET, ServerProcess
 
-ROOT = Path(__file__).resolve().parents[2]
-DEADLINE_S = 30.0
 NAMED_SERVER = "LANAI_TEST_SERVER"
 
 
@@ -64,30 +58,6 @@ def named_server() -> ServerUnderTest | None:
 @contextlib.asynccontextmanager
 async def our_server() -> AsyncIterator[ServerUnderTest]:
     """Run `main.py serve` until the test is over; any failure shows its stderr."""
-    key, secret = "testkey", f"secret-{uuid.uuid4().hex}"
-    with tempfile.TemporaryFile() as stderr:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "main.py",
-            "serve",
-            *("--port", "0", "--rtc-port", "0", "--api-key", key),
-            cwd=ROOT,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=stderr,
-            env={**os.environ, "LANAI_API_SECRET": secret},
-        )
-        assert process.stdout is not None
-        try:
-            line = await asyncio.wait_for(process.stdout.readline(), DEADLINE_S)
-            stderr.seek(0)
-            assert line, f"no ready line:\n{stderr.read().decode()}"
-            room = f"test-{uuid.uuid4().hex[:8]}"
-            yield ServerUnderTest(json.loads(line)["url"], key, secret, room, process.pid)
-        finally:
-            if process.returncode is None:
-                process.terminate()
-            status = await asyncio.wait_for(process.wait(), DEADLINE_S)
-        stderr.seek(0)
-        words = stderr.read().decode(errors="replace")
-        assert status == 0, f"the server ended with {status}:\n{words[-4000:]}"
-        assert "Traceback" not in words, f"the server failed:\n{words[-4000:]}"
+    async with ServerProcess() as process:
+        room = f"test-{uuid.uuid4().hex[:8]}"
+        yield ServerUnderTest(process.url, KEY, SECRET, room, process.pid)

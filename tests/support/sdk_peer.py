@@ -25,8 +25,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from tests.support.child import Child, let_go, take_child
+
 DEADLINE_S = 30.0
-ROOT = Path(__file__).resolve().parents[2]
+COMMAND = (sys.executable, "-m", "tests.support.sdk_peer")
 _MAX_LINE_BYTES = 16 * 1024 * 1024
 
 
@@ -39,22 +41,12 @@ class SdkPeer:
 
     def __init__(self, identity: str) -> None:
         self.identity = identity
-        self._process: asyncio.subprocess.Process | None = None
-        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed in __aexit__
+        self._child: Child | None = None
         self._count = 0
         self._lock = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
-        self._process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "tests.support.sdk_peer",
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=self._stderr,
-            cwd=ROOT,
-            limit=_MAX_LINE_BYTES,
-        )
+        self._child = await take_child(COMMAND)
         return self
 
     async def __aexit__(
@@ -63,24 +55,14 @@ class SdkPeer:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        process = self._process
-        assert process is not None
-        if process.returncode is None:
-            assert process.stdin is not None
-            with contextlib.suppress(OSError):
-                process.stdin.close()
-            try:
-                await asyncio.wait_for(process.wait(), 5.0)
-            except TimeoutError:
-                process.kill()
-                await process.wait()
-        self._stderr.close()
+        assert self._child is not None
+        await let_go(self._child)
 
     @property
     def pid(self) -> int:
         """The child's process id."""
-        assert self._process is not None
-        return self._process.pid
+        assert self._child is not None
+        return self._child.pid
 
     async def call(self, command: str, *, deadline_s: float = DEADLINE_S, **fields: Any) -> Any:
         """Run one command in the child and return its result."""
@@ -101,26 +83,22 @@ class SdkPeer:
         return answer["result"]
 
     async def _exchange(self, line: str) -> dict[str, Any]:
-        process = self._process
-        assert process is not None
-        assert process.stdin is not None
-        assert process.stdout is not None
+        child = self._child
+        assert child is not None
         try:
-            process.stdin.write(line.encode() + b"\n")
-            await process.stdin.drain()
+            await child.write_line(line)
         except OSError as error:
             raise SdkPeerError(self._words("the SDK's process is gone")) from error
-        reply = await process.stdout.readline()
+        reply = await child.read_line()
         if not reply:
-            status = await process.wait()
+            status = await child.wait()
             raise SdkPeerError(self._words(f"the SDK's process ended with status {status}"))
         answer: dict[str, Any] = json.loads(reply)
         return answer
 
     def _words(self, text: str) -> str:
-        self._stderr.seek(0)
-        tail = self._stderr.read()[-4000:].decode(errors="replace")
-        return f"{self.identity}: {text}\n--- its stderr ---\n{tail}"
+        assert self._child is not None
+        return f"{self.identity}: {text}\n--- its stderr ---\n{self._child.words[-4000:]}"
 
     def kill(self) -> None:
         """End the process as `kill -9` does: no goodbye of any kind."""
@@ -277,6 +255,7 @@ class _Child:
     def __init__(self) -> None:
         # Typed loosely on purpose: names of events and options come from the test.
         self.rtc: Any = importlib.import_module("livekit.rtc")
+        importlib.import_module("tests.support.signals")  # what takes its time to load, at once
         self.room = self.rtc.Room()
         self.events: list[dict[str, Any]] = []
         self.seen: set[int] = set()
