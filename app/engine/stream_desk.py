@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import structlog
 from livekit.protocol import models as lk
 
 from app.engine.streams import (
-    DISCONNECTED,
     ByteStreamHandler,
     ByteStreamReader,
     TextStreamHandler,
@@ -52,8 +52,8 @@ class StreamDesk:
         self._byte_readers: dict[str, ByteStreamReader] = {}
 
     def reset(self, *, max_bytes: int = MAX_STREAM_BYTES) -> None:
-        """Begin with a new room; handlers stay."""
-        self._assembler = StreamAssembler(max_bytes=max_bytes)
+        """Begin with a new room; handlers stay, and what arrived whole is still read."""
+        self._assembler.max_bytes = max_bytes
 
     def reserve_text(self, topics: Sequence[str], handler: TextStreamHandler) -> None:
         """Keep these topics for a part of the engine."""
@@ -88,7 +88,27 @@ class StreamDesk:
             return
         for output in outputs:
             self._perform(output)
+        for output in outputs:
+            if isinstance(output, TextGrew | BytesGrew):
+                self._go_on(output.stream_id)
+                break
         self._watch_idle()
+
+    def _go_on(self, stream_id: str) -> None:
+        """Unpack more of a compressed stream, as far as it is being read."""
+        while self._assembler.has_more(stream_id):
+            reader = self._text_readers.get(stream_id) or self._byte_readers.get(stream_id)
+            if reader is None:
+                return
+            if not reader.has_room:
+                reader.on_room = partial(self._go_on_soon, stream_id)
+                return
+            for output in self._assembler.handle_room(stream_id):
+                self._perform(output)
+
+    def _go_on_soon(self, stream_id: str) -> None:
+        # In a turn of its own: who reads quickly does not keep everybody else waiting.
+        asyncio.get_running_loop().call_soon(self._go_on, stream_id)
 
     def _watch_idle(self) -> None:
         if self._timer is None and len(self._assembler):
@@ -107,19 +127,12 @@ class StreamDesk:
             self._perform(output)
 
     def handle_disconnect(self) -> None:
-        """Fail all streams: nothing more will come."""
-        readers: list[TextStreamReader | ByteStreamReader] = [
-            *self._text_readers.values(),
-            *self._byte_readers.values(),
-        ]
-        self._text_readers.clear()
-        self._byte_readers.clear()
-        self._assembler = StreamAssembler()
+        """Fail all streams that have not arrived whole: nothing more will come."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        for reader in readers:
-            reader.handle_failure(DISCONNECTED)
+        for output in self._assembler.handle_disconnect():
+            self._perform(output)
 
     def _perform(self, output: Output) -> None:
         match output:

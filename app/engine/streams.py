@@ -2,7 +2,7 @@
 
 A writer cuts through `protocol/streams`; a reader is filled by the room's assembler. A reader
 holds what arrived until it is read: the sender is not slowed down by a slow reader, so one that
-has 128 MB waiting is given up.
+has 128 MB waiting is given up. What came compressed stays so while a megabyte waits.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T", str, bytes)
 
-DISCONNECTED = "Disconnected while receiving"
 TOO_SLOW = "The reader is too slow"
 MAX_WAITING = 128_000_000
+ROOM_BELOW = 1 << 20
 
 
 class StreamError(ConnectionError):
@@ -89,6 +89,12 @@ class _Reader(Generic[T]):
         self._ended = False
         self._closed = False
         self._error: StreamError | None = None
+        self.on_room: Callable[[], object] | None = None
+
+    @property
+    def has_room(self) -> bool:
+        """Whether so little waits that more may be unpacked."""
+        return self._waiting < ROOM_BELOW
 
     def handle_piece(self, piece: T) -> None:
         """Take what arrived."""
@@ -141,6 +147,9 @@ class _Reader(Generic[T]):
             await self._ready.wait()
         piece = self._pieces.popleft()
         self._waiting -= len(piece)
+        if self.on_room is not None and self.has_room:
+            asked, self.on_room = self.on_room, None
+            asked()
         return piece
 
     def _close(self) -> None:

@@ -7,12 +7,17 @@ nobody handles is ignored from its header on; a handler registered later does no
 
 A repeated chunk is dropped, a missing one breaks the stream: what comes out is the payload from
 its beginning, never something else.
+
+One compressed packet can hold a thousand times its size. So a compressed stream gives only so
+much at a time: the rest stays packed until the driver, seeing that what came is being read,
+asks for more of it with `handle_room`.
 """
 
 from __future__ import annotations
 
 import codecs
-from collections.abc import Iterable, Iterator, Mapping
+from collections import deque
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -25,6 +30,8 @@ MAX_STREAM_BYTES = 5_000_000_000
 MAX_OPEN_STREAMS = 1024
 MAX_OPEN_PER_SENDER = 128
 MAX_IDLE_S = 600.0
+STEP_BYTES = 256 * 1024
+MAX_PACKED_BYTES = 64_000_000
 
 
 class StreamKind(StrEnum):
@@ -49,6 +56,8 @@ class StreamFault(StrEnum):
     ENCRYPTION_CHANGED = "the stream changed its encryption"
     REVISED = "the sender revised a chunk that was delivered already"
     STALLED = "nothing came for too long"
+    UNREAD = "the reader is too slow"
+    DISCONNECTED = "Disconnected while receiving"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +124,11 @@ Output = StreamOpened | TextGrew | BytesGrew | StreamEnded | StreamFailed
 
 
 class _OpenStream:
-    """A stream between its header and its end. `take` may stop anywhere: it makes no more."""
+    """A stream between its header and its end.
+
+    Compressed content waits in `_packed` until it is wanted; `ending` holds the attributes of a
+    trailer that came meanwhile.
+    """
 
     def __init__(self, stream: IncomingStream, *, compressed: bool, encrypted: bool) -> None:
         self.stream = stream
@@ -125,13 +138,36 @@ class _OpenStream:
         self.next_index = 0
         self.received_bytes = 0
         self.touched_s = 0.0
+        self.ending: dict[str, str] | None = None
         self._decoder = codecs.getincrementaldecoder("utf-8")()
         self._inflater = Inflater() if compressed else None
+        self._packed: deque[bytes] = deque()
+        self._packed_bytes = 0
+        self._unpacking: Iterator[bytes] | None = None
 
-    def take(self, content: bytes, max_bytes: int) -> Iterator[TextGrew | BytesGrew]:
-        """Yield what `content` adds; `_BrokenError` when it cannot belong to this stream."""
+    @property
+    def has_more(self) -> bool:
+        """Whether `grow` may give something."""
+        return self._unpacking is not None or bool(self._packed)
+
+    def take(self, content: bytes) -> None:
+        """Keep what arrived for `grow`; `_BrokenError` when that would be too much."""
+        if not content:
+            return
+        self._packed.append(content)
+        self._packed_bytes += len(content)
+        if self._packed_bytes > MAX_PACKED_BYTES:
+            raise _BrokenError(StreamFault.UNREAD)
+
+    def grow(self, max_bytes: int) -> Iterator[TextGrew | BytesGrew]:
+        """Yield a step's worth of payload; `_BrokenError` when it cannot belong to this stream."""
+        end = self.received_bytes + STEP_BYTES
         try:
-            for piece in self._plain(content):
+            while self.has_more and self.received_bytes < end:
+                piece = next(self._unpack(), None)
+                if piece is None:
+                    self._unpacking = None
+                    continue
                 self._count(piece, max_bytes)
                 yield from self._grown(piece)
         except ProtocolError as error:
@@ -151,10 +187,14 @@ class _OpenStream:
         except UnicodeDecodeError as error:
             raise _BrokenError(StreamFault.NOT_TEXT) from error
 
-    def _plain(self, content: bytes) -> Iterable[bytes]:
-        if self._inflater is not None:
-            return self._inflater.push(content)
-        return [content] if content else []
+    def _unpack(self) -> Iterator[bytes]:
+        """What is being unpacked now; nothing of it is made before it is asked for."""
+        if self._unpacking is None:
+            content = self._packed.popleft()
+            self._packed_bytes -= len(content)
+            inflater = self._inflater
+            self._unpacking = iter((content,)) if inflater is None else inflater.push(content)
+        return self._unpacking
 
     def _count(self, piece: bytes, max_bytes: int) -> None:
         self.received_bytes += len(piece)
@@ -189,7 +229,7 @@ class StreamAssembler:
     """
 
     def __init__(self, *, max_bytes: int = MAX_STREAM_BYTES) -> None:
-        self._max_bytes = max_bytes
+        self.max_bytes = max_bytes
         self._open: dict[str, _OpenStream] = {}
 
     def __len__(self) -> int:
@@ -220,16 +260,32 @@ class StreamAssembler:
             case _:
                 return []
 
+    def has_more(self, stream_id: str) -> bool:
+        """Whether more of a stream has arrived than has come out."""
+        found = self._open.get(stream_id)
+        return found is not None and found.has_more
+
+    def handle_room(self, stream_id: str) -> list[Output]:
+        """Give more of a compressed stream: what came out of it before is being read."""
+        found = self._open.get(stream_id)
+        return [] if found is None else self._advance(found)
+
     def ignore(self, stream_id: str) -> None:
         """Drop everything else of a stream that nobody wants."""
         self._open.pop(stream_id, None)
+
+    def handle_disconnect(self) -> list[Output]:
+        """Fail what has not arrived whole: nothing more will come."""
+        cut = [stream_id for stream_id, each in self._open.items() if each.ending is None]
+        return [self._fail(stream_id, StreamFault.DISCONNECTED) for stream_id in cut]
 
     def handle_sender_left(self, identity: str) -> list[Output]:
         """Fail what this participant has not finished sending."""
         gone = [
             stream_id
             for stream_id, open_stream in self._open.items()
-            if identity in (open_stream.stream.sender_identity, open_stream.chunk_sender)
+            if open_stream.ending is None
+            and identity in (open_stream.stream.sender_identity, open_stream.chunk_sender)
         ]
         return [self._fail(stream_id, StreamFault.SENDER_LEFT) for stream_id in gone]
 
@@ -238,13 +294,13 @@ class StreamAssembler:
         idle = [
             stream_id
             for stream_id, open_stream in self._open.items()
-            if now_s - open_stream.touched_s > MAX_IDLE_S
+            if now_s - open_stream.touched_s > MAX_IDLE_S and open_stream.ending is None
         ]
         return [self._fail(stream_id, StreamFault.STALLED) for stream_id in idle]
 
     def _find(self, stream_id: str, packet: DataPacket, now_s: float) -> _OpenStream | None:
         found = self._open.get(stream_id)
-        if found is None:
+        if found is None or found.ending is not None:
             return None
         sids = (found.sender_sid, packet.participant_sid)
         # Old servers write no sid.
@@ -261,7 +317,7 @@ class StreamAssembler:
         deflated = DataStream.CompressionType.DEFLATE_RAW
         if header.compression not in (DataStream.CompressionType.NONE, deflated):
             return [*opened, StreamFailed(stream.stream_id, StreamFault.ENCODING)]
-        if stream.total_bytes is not None and stream.total_bytes > self._max_bytes:
+        if stream.total_bytes is not None and stream.total_bytes > self.max_bytes:
             return [*opened, StreamFailed(stream.stream_id, StreamFault.OVERSIZED)]
         compressed = header.compression == deflated
         open_stream = _OpenStream(stream, compressed=compressed, encrypted=encrypted)
@@ -269,10 +325,8 @@ class StreamAssembler:
         open_stream.sender_sid = packet.participant_sid
         self._open[stream.stream_id] = open_stream
         if header.HasField("inline_content"):
-            outputs = self._grow(open_stream, header.inline_content)
-            if stream.stream_id in self._open:
-                outputs += self._end(open_stream, {})
-            return opened + outputs
+            open_stream.ending = {}
+            return opened + self._take(open_stream, header.inline_content)
         return opened
 
     def _check_header(self, packet: DataPacket) -> None:
@@ -303,14 +357,25 @@ class StreamAssembler:
         if chunk.chunk_index > open_stream.next_index:
             return [self._fail(chunk.stream_id, StreamFault.CHUNK_MISSING)]
         open_stream.next_index += 1
-        return self._grow(open_stream, chunk.content)
+        return self._take(open_stream, chunk.content)
 
-    def _grow(self, open_stream: _OpenStream, content: bytes) -> list[Output]:
-        outputs: list[Output] = []
+    def _take(self, open_stream: _OpenStream, content: bytes) -> list[Output]:
+        # Where something waits already, the driver decides when it goes on.
+        waits = open_stream.has_more
         try:
-            outputs.extend(open_stream.take(content, self._max_bytes))
+            open_stream.take(content)
         except _BrokenError as broken:
             return [self._fail(open_stream.stream.stream_id, broken.fault)]
+        return [] if waits else self._advance(open_stream)
+
+    def _advance(self, open_stream: _OpenStream) -> list[Output]:
+        outputs: list[Output] = []
+        try:
+            outputs.extend(open_stream.grow(self.max_bytes))
+        except _BrokenError as broken:
+            return [self._fail(open_stream.stream.stream_id, broken.fault)]
+        if open_stream.ending is not None and not open_stream.has_more:
+            outputs += self._end(open_stream, open_stream.ending)
         return outputs
 
     def _handle_trailer(
@@ -320,7 +385,8 @@ class StreamAssembler:
             return [self._fail(trailer.stream_id, StreamFault.ENCRYPTION_CHANGED)]
         if trailer.reason:
             return [self._fail(trailer.stream_id, StreamFault.ABORTED, trailer.reason)]
-        return self._end(open_stream, dict(trailer.attributes))
+        open_stream.ending = dict(trailer.attributes)
+        return [] if open_stream.has_more else self._advance(open_stream)
 
     def _end(self, open_stream: _OpenStream, attributes: dict[str, str]) -> list[Output]:
         stream_id = open_stream.stream.stream_id

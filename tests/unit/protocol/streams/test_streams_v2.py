@@ -17,6 +17,7 @@ from app.protocol.errors import ProtocolError
 from app.protocol.streams.assembler import (
     MAX_IDLE_S,
     MAX_OPEN_PER_SENDER,
+    STEP_BYTES,
     BytesGrew,
     Output,
     StreamAssembler,
@@ -77,6 +78,8 @@ def read(packets: list[DataPacket], *, max_bytes: int = 5_000_000) -> Reading:
     assembler, reading = StreamAssembler(max_bytes=max_bytes), Reading()
     for packet in packets:
         reading.take(assembler.handle_packet(packet))
+    while assembler.has_more("s1"):
+        reading.take(assembler.handle_room("s1"))
     assert not (reading.ended and reading.faults)
     return reading
 
@@ -227,6 +230,62 @@ def test_a_bomb_stops_where_the_stream_may_be_no_longer(announced: int | None) -
 
     assert reading.faults == [StreamFault.TOO_LONG if announced else StreamFault.OVERSIZED]
     assert len(reading.data) <= 2_000_000
+
+
+def test_a_bomb_gives_only_a_step_at_a_time_and_the_rest_when_there_is_room() -> None:
+    size = 20_000_000
+    splitter, assembler = ByteSplitter(describe(size)), StreamAssembler()
+    assembler.handle_packet(splitter.open(name="b", compressed=True))
+    outputs = [assembler.handle_packet(packet) for packet in splitter.write(deflate(b"\0" * size))]
+    outputs.append(assembler.handle_packet(splitter.close()))
+
+    # Where something waits, whatever comes only waits behind it.
+    first, *others = [sum(map(grown, each)) for each in outputs]
+    assert 0 < first <= STEP_BYTES + 64 * 1024
+    assert set(others) == {0}
+    reading, total = Reading(), first
+    while assembler.has_more("s1"):
+        more = assembler.handle_room("s1")
+        assert sum(map(grown, more)) <= STEP_BYTES + 64 * 1024
+        total += sum(map(grown, more))
+        reading.take([output for output in more if not isinstance(output, BytesGrew)])
+    assert (total, reading.ended, len(assembler)) == (size, True, 0)
+
+
+def test_what_arrived_whole_is_read_to_its_end_though_its_sender_is_gone() -> None:
+    data = b"\0" * 2_000_000
+    whole, assembler, reading = ByteSplitter(describe(len(data))), StreamAssembler(), Reading()
+    for packet in (
+        whole.open(name="b", compressed=True),
+        *whole.write(deflate(data)),
+        whole.close(),
+    ):
+        reading.take(assembler.handle_packet(packet))
+
+    assert assembler.handle_sender_left("") == []
+    assert assembler.handle_disconnect() == []
+    assert assembler.handle_time(10 * MAX_IDLE_S) == []
+    while assembler.has_more("s1"):
+        reading.take(assembler.handle_room("s1"))
+    assert (reading.ended, reading.data == data) == (True, True)
+
+
+def test_packed_bytes_that_nobody_reads_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.protocol.streams.assembler.MAX_PACKED_BYTES", 50_000)
+    splitter, assembler, reading = ByteSplitter(describe()), StreamAssembler(), Reading()
+    reading.take(assembler.handle_packet(splitter.open(name="b", compressed=True)))
+    bomb = zlib.compressobj(9, zlib.DEFLATED, -15)
+    for _ in range(10):
+        packed = bomb.compress(b"\0" * 15_000_000) + bomb.flush(zlib.Z_SYNC_FLUSH)
+        for packet in splitter.write(packed):
+            reading.take(assembler.handle_packet(packet))
+
+    assert reading.faults == [StreamFault.UNREAD]
+    assert len(assembler) == 0
+
+
+def grown(output: Output) -> int:
+    return len(output.data) if isinstance(output, BytesGrew) else 0
 
 
 def test_an_inflater_makes_no_more_than_is_taken() -> None:
