@@ -4,6 +4,8 @@
 line. Run as a module, this file is the other side, the only place where the wheel is imported:
 one wrong field from us aborts it, and that has to be one failed test with its stderr.
 
+Our engine has the same door: with `module="app.engine.rtc"` the child is one of ours.
+
 Nothing is judged in the child. It reports what arrived (tone peaks, colours, frame counters,
 texts, hashes) and the test decides.
 """
@@ -29,6 +31,7 @@ from tests.support.child import Child, let_go, take_child
 
 DEADLINE_S = 30.0
 COMMAND = (sys.executable, "-m", "tests.support.sdk_peer")
+WHEEL, OURS = "livekit.rtc", "app.engine.rtc"
 _MAX_LINE_BYTES = 16 * 1024 * 1024
 
 
@@ -39,14 +42,15 @@ class SdkPeerError(AssertionError):
 class SdkPeer:
     """Drives one official SDK; use it as an async context manager."""
 
-    def __init__(self, identity: str) -> None:
+    def __init__(self, identity: str, *, module: str = WHEEL) -> None:
         self.identity = identity
+        self._command = COMMAND if module == WHEEL else (*COMMAND, module)
         self._child: Child | None = None
         self._count = 0
         self._lock = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
-        self._child = await take_child(COMMAND)
+        self._child = await take_child(self._command)
         return self
 
     async def __aexit__(
@@ -99,6 +103,12 @@ class SdkPeer:
     def _words(self, text: str) -> str:
         assert self._child is not None
         return f"{self.identity}: {text}\n--- its stderr ---\n{self._child.words[-4000:]}"
+
+    @property
+    def log(self) -> str:
+        """What its process wrote to stderr so far."""
+        assert self._child is not None
+        return self._child.words
 
     def kill(self) -> None:
         """End the process as `kill -9` does: no goodbye of any kind."""
@@ -254,13 +264,15 @@ class _Child:
 
     def __init__(self) -> None:
         # Typed loosely on purpose: names of events and options come from the test.
-        self.rtc: Any = importlib.import_module("livekit.rtc")
+        self.rtc: Any = importlib.import_module(next(iter(sys.argv[1:]), WHEEL))
         importlib.import_module("tests.support.signals")  # what takes its time to load, at once
         self.room = self.rtc.Room()
         self.events: list[dict[str, Any]] = []
         self.seen: set[int] = set()
         self.news = asyncio.Event()
         self.inbox: list[dict[str, Any]] = []
+        self.held: list[Any] = []
+        self.writers: dict[str, Any] = {}
         self.media: dict[str, tuple[dict[str, Any], _Tone | _Video]] = {}
         self.tasks: set[asyncio.Task[Any]] = set()
         self.sources: dict[str, tuple[Any, asyncio.Task[Any], Any]] = {}
@@ -515,10 +527,14 @@ class _Child:
 
     async def _take_file(self, topic: str, reader: Any, who: str) -> None:
         digest, size = hashlib.sha256(), 0
-        async for chunk in reader:
-            digest.update(chunk)
-            size += len(chunk)
         about = {"kind": "file", "topic": topic, "from": who, "name": reader.info.name}
+        try:
+            async for chunk in reader:
+                digest.update(chunk)
+                size += len(chunk)
+        except self.rtc.StreamError as error:
+            self._deliver({**about, "id": reader.info.stream_id, "error": str(error)})
+            return
         about |= {"id": reader.info.stream_id, "attributes": dict(reader.info.attributes or {})}
         self._deliver({**about, "size": size, "sha256": digest.hexdigest()})
 
@@ -527,12 +543,23 @@ class _Child:
         self.news.set()
 
     async def do_wait_inbox(self, request: dict[str, Any]) -> list[dict[str, Any]]:
-        """Return what has arrived once there is that much of it."""
+        """Return all that has arrived once there is that much of it."""
         async with asyncio.timeout(request["within_s"]):
             while len(self.inbox) < request["count"]:
                 self.news.clear()
                 await self.news.wait()
         return self.inbox
+
+    async def do_wait_item(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Return the first thing in the inbox whose fields equal `match`."""
+        match = request["match"]
+        async with asyncio.timeout(request["within_s"]):
+            while True:
+                for item in self.inbox:
+                    if all(item.get(key) == value for key, value in match.items()):
+                        return item
+                self.news.clear()
+                await self.news.wait()
 
     async def do_send_text(self, request: dict[str, Any]) -> None:
         await self.room.local_participant.send_text(
@@ -564,6 +591,28 @@ class _Child:
         await writer.aclose(
             reason=request.get("abort", ""), attributes=request.get("attributes", {})
         )
+
+    async def do_hold(self, request: dict[str, Any]) -> None:
+        """Take files of a topic and read nothing of them."""
+        self.room.register_byte_stream_handler(
+            request["topic"], lambda reader, _: self.held.append(reader)
+        )
+
+    async def do_open_text(self, request: dict[str, Any]) -> str:
+        """Begin a text; `append_text` and `close_text` go on with it."""
+        writer = await self.room.local_participant.stream_text(topic=request["topic"])
+        self.writers[writer.info.stream_id] = writer
+        return str(writer.info.stream_id)
+
+    async def do_append_text(self, request: dict[str, Any]) -> None:
+        await self.writers[request["stream"]].write(request["piece"])
+
+    async def do_close_text(self, request: dict[str, Any]) -> None:
+        await self.writers.pop(request["stream"]).aclose()
+
+    async def do_memory(self, _request: dict[str, Any]) -> dict[str, int]:
+        """Bytes of memory in use, and the most since the last time this was asked."""
+        return _memory()
 
     async def do_answer_calls(self, _request: dict[str, Any]) -> None:
         """Answer `echo`, `refuse`, `fail`, `slow` and `count` from now on."""
@@ -755,6 +804,14 @@ def _print_tasks() -> None:
     for task in asyncio.all_tasks():
         task.print_stack(file=sys.stderr)
     sys.stderr.flush()
+
+
+def _memory() -> dict[str, int]:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    fields = dict(line.split(":", 1) for line in lines)
+    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    kilobytes = {"now": fields["VmRSS"], "peak": fields["VmHWM"]}
+    return {name: int(value.split()[0]) * 1024 for name, value in kilobytes.items()}
 
 
 def _shows(what: str, report: dict[str, Any], freq_hz: float, frames: int) -> bool:
