@@ -187,6 +187,9 @@ class SfuService:
             "nbf": int(now_s),
             "iat": int(now_s),
             "exp": int(max(now_s + MIN_REFRESH_TTL_S, claims.expires_at_s)),
+            # Here too, as in the official server's.
+            "identity": info.identity,
+            "kind": models.ParticipantInfo.Kind.Name(info.kind).lower(),
             "name": info.name,
             "metadata": info.metadata,
             "attributes": dict(info.attributes),

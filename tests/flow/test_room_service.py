@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import io
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -114,17 +116,90 @@ async def test_requests_that_are_none_say_so(service: SfuService, api: Api) -> N
         ("application/protobuf; x=y", b"", 200),
         ("application/json", b"", 400),
         ("application/json", b"[" * 100_000, 400),
+        ("application/json", b"[]", 400),
+        ("application/json", b'["names"]', 400),
+        ("application/json", b'"names"', 400),
+        ("application/json", b"null", 400),
+        ("application/json", b'{"names": ["' + b"x" * 5_000_000 + b'"]}', 400),
+        ("application/json", b'{"names": ["' + b"\\u00e9" * 262_144 + b'"]}', 200),
         ("application/json", b'{"names": ["\\ud800"]}', 400),
         ("application/protobuf", b"\xff\xff", 400),
         ("", b"{}", 404),
     ):
         sent = {**headers, "Content-Type": kind}
-        async with api.session.post(url, data=body, headers=sent) as response:
+        async with api.session.post(url, data=io.BytesIO(body), headers=sent) as response:
             assert response.status == status, (kind, body[:10], await response.text())
     async with api.session.get(url, headers=headers) as response:
         answer = await response.json()
         assert (response.status, answer["code"]) == (404, "bad_route")
         assert answer["meta"] == {"twirp_invalid_route": "GET /twirp/livekit.RoomService/ListRooms"}
+        assert answer["msg"] == 'unsupported method "GET" (only POST is allowed)'
+    async with api.session.post(f"{url}/", json={}, headers=headers) as response:
+        assert (response.status, (await response.json())["code"]) == (404, "bad_route")
+
+
+async def test_the_type_of_an_answer_is_what_the_official_server_calls_it(
+    service: SfuService, api: Api
+) -> None:
+    url = f"{api.url}/livekit.RoomService/ListRooms"
+    headers = {"Authorization": f"Bearer {signed({'roomList': True})}"}
+    for sent, status in ((headers, 200), ({}, 401)):
+        async with api.session.post(url, json={}, headers=sent) as response:
+            assert response.status == status
+            assert response.headers["Content-Type"] == "application/json"
+
+
+async def test_an_address_with_a_slash_at_its_end_is_the_same_address(
+    service: SfuService, api: Api
+) -> None:
+    grants = {"roomList": True}
+    assert (await api.call("livekit.RoomService/ListRooms", {}, grants))[0] == 200
+    base = service.url.replace("ws://", "http://") + "/"
+    headers = {"Authorization": f"Bearer {signed(grants)}"}
+    url = f"{base}/twirp/livekit.RoomService/ListRooms"
+    async with api.session.post(url, json={}, headers=headers) as response:
+        assert response.status == 200
+    held = token("alice")
+    params = {"access_token": held}
+    async with api.session.get(f"{base}/rtc/v1/validate", params=params) as response:
+        assert response.status == 400  # a join request is missing, the place is right
+    async with RawSignal(f"{service.url}/", held) as alice:
+        assert alice.joined.room.name == "room"
+
+
+async def test_a_strangers_body_is_not_read(service: SfuService, api: Api) -> None:
+    url = f"{api.url}/livekit.RoomService/ListRooms"
+    never = asyncio.Event()
+
+    async def body() -> AsyncIterator[bytes]:
+        yield b"{"
+        await never.wait()
+
+    headers = {"Content-Type": "application/json"}
+    async with api.session.post(url, data=body(), headers=headers) as response:
+        assert response.status == 401
+
+
+async def test_a_room_that_cannot_be_recorded_or_has_too_much_to_say_is_not_made(
+    service: SfuService, api: Api
+) -> None:
+    grant = {"roomCreate": True}
+    egress = {"name": "r", "egress": {"room": {"layout": "grid"}}}
+    status, answer = await api.call("CreateRoom", egress, grant)
+    assert (status, answer["code"]) == (501, "unimplemented")
+    assert (await api.call("CreateRoom", egress, {"roomList": True}))[0] == 401
+    for agent in ({"metadata": "x" * 524_289}, {"attributes": {"a": "x" * 65_536}}):
+        status, answer = await api.call("CreateRoom", {"name": "r", "agents": [agent]}, grant)
+        assert (status, answer["code"]) == (400, "invalid_argument")
+    assert not service.rooms.live
+
+
+async def test_who_may_not_move_people_is_not_told_more(service: SfuService, api: Api) -> None:
+    wish = {"room": "room", "identity": "alice", "destination_room": "room"}
+    assert (await api.call("MoveParticipant", wish, ADMIN))[0] == 401
+    may = {**ADMIN, "destinationRoom": "room"}
+    status, answer = await api.call("MoveParticipant", wish, may)
+    assert (status, answer["code"]) == (400, "invalid_argument")
 
 
 METHODS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
@@ -567,3 +642,59 @@ async def test_the_absent_services_are_those_of_the_protocol() -> None:
     services = absent_services.absent_services()
     assert set(services) == {"Egress", "Ingress", "SIP"}
     assert "StartEgress" in services["Egress"]
+
+
+async def test_what_changes_nothing_is_told_to_nobody(service: SfuService, api: Api) -> None:
+    async with client(service, "alice") as alice, client(service, "bob") as bob:
+        await api.admin("UpdateRoomMetadata", metadata="m")
+        for one in (alice, bob):
+            while (await one.receive("room_update")).room_update.room.metadata != "m":
+                pass
+            await one.round_trip()
+        alice.kinds.clear()
+        bob.kinds.clear()
+        rights = {
+            "can_subscribe": True,
+            "can_publish": True,
+            "can_publish_data": True,
+            "can_update_metadata": True,
+        }
+        await api.admin("UpdateParticipant", identity="alice")
+        await api.admin("UpdateParticipant", identity="alice", permission=rights)
+        await api.admin("UpdateRoomMetadata", metadata="m")
+        await alice.send(update_metadata=rtc.UpdateParticipantMetadata(request_id=7))
+        await alice.receive("request_response")
+        await alice.round_trip()
+        await bob.round_trip()
+        heard = [kind for kind in (*alice.kinds, *bob.kinds) if kind != "pong_resp"]
+        assert heard == ["request_response"]
+
+
+async def test_a_join_request_adds_attributes_and_deletes_none(service: SfuService) -> None:
+    held = token("alice", attributes={"kept": "t", "changed": "t"})
+    join = rtc.JoinRequest(participant_attributes={"kept": "", "changed": "n", "new": "d"})
+    async with RawSignal(service.url, held, join) as alice:
+        attributes = dict(alice.joined.participant.attributes)
+    assert attributes == {"kept": "t", "changed": "n", "new": "d"}
+
+
+async def test_when_a_room_ends_nobody_is_told_of_the_others_leaving(
+    service: SfuService, api: Api
+) -> None:
+    async with client(service, "alice") as alice, client(service, "bob") as bob:
+        await alice.receive("update")
+        await alice.round_trip()
+        alice.kinds.clear()
+        bob.kinds.clear()
+        await api.call("DeleteRoom", {"room": "room"}, {"roomCreate": True})
+        for one in (alice, bob):
+            leave = (await one.receive("leave")).leave
+            assert leave.reason == models.DisconnectReason.ROOM_DELETED
+        assert "update" not in (*alice.kinds, *bob.kinds)
+
+
+async def test_a_refreshed_token_names_who_holds_it_and_what_it_is(service: SfuService) -> None:
+    async with client(service, "alice") as alice:
+        fresh = (await alice.receive("refresh_token")).refresh_token
+    claims = verify_claims(fresh, {KEY: SECRET}, now_s=time.time())
+    assert (claims["sub"], claims["identity"], claims["kind"]) == ("alice", "alice", "standard")

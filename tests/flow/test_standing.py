@@ -235,6 +235,14 @@ async def test_a_cohost_does_not_send_a_host_away(http: aiohttp.ClientSession) -
             assert (await remove(twirp, token("api", room_admin=True), "ada"))[0] == 200
 
 
+async def test_a_cohost_does_not_speak_as_the_server(http: aiohttp.ClientSession) -> None:
+    async with hosting() as (service, _), RawSignal(service.url, COHOST):
+        forged = {"room": ROOM, "data": "e30=", "topic": "lanai.door"}
+        twirp = Twirp(service, http)
+        assert await twirp.call(COHOST, "SendData", **forged) == (403, "permission_denied")
+        assert (await twirp.call(COHOST, "SendData", **{**forged, "topic": "t"}))[0] == 200
+
+
 async def test_who_is_removed_while_coming_in_stays_out(
     monkeypatch: pytest.MonkeyPatch, http: aiohttp.ClientSession
 ) -> None:
@@ -319,6 +327,16 @@ async def test_a_moved_admin_is_in_the_other_room_what_that_room_knows_of_it(
             assert (await twirp.call(moved.token, "ListParticipants", room="side"))[0] == 200
     finally:
         await service.stop()
+
+
+async def test_an_agent_that_was_sent_away_can_be_asked_for_again(
+    http: aiohttp.ClientSession,
+) -> None:
+    # Workers may give all their agents the same identity.
+    async with hosting() as (service, _), RawSignal(service.url, HOST):
+        for _attempt in range(2):
+            async with RawSignal(service.url, token("assistant", agent=True)):
+                assert (await remove(Twirp(service, http), HOST, "assistant"))[0] == 200
 
 
 async def test_a_plain_server_lets_a_removed_participant_come_back_as_it_was(

@@ -29,7 +29,10 @@ from app.server.tally import Tally
 
 # An uncompressed join request carries an offer of 13 kB and more in the request line.
 MAX_REQUEST_LINE_BYTES = 256 * 1024
-MAX_BODY_BYTES = 1024 * 1024
+# Half a megabyte of metadata, each character of it escaped in JSON.
+MAX_BODY_BYTES = 4 * 1024 * 1024
+# An address that was written with a slash at its end makes two of them.
+_SLASH = "{extra:/?}"
 DOORSTEP = web.AppKey("doorstep", Doorstep)
 _CORS = {"Access-Control-Allow-Origin": "*", "Vary": "Origin"}
 _PREFLIGHT = {
@@ -53,7 +56,7 @@ async def _answer_once(request: web.Request, handler: Handler) -> web.StreamResp
     if request.method == "OPTIONS":
         return web.Response(status=204, headers=_PREFLIGHT)
     try:
-        if _is_socket(request) or request.path.startswith("/twirp/"):
+        if _is_socket(request) or request.path.lstrip("/").startswith("twirp/"):
             # Twirp bounds the reading itself: a call on a participant may take its time.
             response = await handler(request)
         else:
@@ -63,6 +66,8 @@ async def _answer_once(request: web.Request, handler: Handler) -> web.StreamResp
         response = web.Response(status=408)
     except HttpRefusal as refusal:
         response = web.Response(status=refusal.status, text=refusal.text)
+    except web.HTTPNotFound:
+        response = web.Response(status=404, text="404 page not found\n")
     except web.HTTPException as error:
         response = web.Response(status=error.status, text=f"{error.status} {error.reason}\n")
     if not response.prepared:
@@ -112,13 +117,13 @@ def build_application(
             return web.Response(status=406, text="Not Ready\n")
         return web.Response(text="OK")
 
-    routes.add_get("/", root)
-    routes.add_get("/rtc", _not_here)
-    routes.add_get("/rtc/validate", _not_here)
-    routes.add_get("/agent", agents.handle_socket)
-    routes.add_get("/rtc/v1", signal.handle_socket)
-    routes.add_get("/rtc/v1/validate", signal.handle_validate)
-    routes.add_route("*", "/twirp/livekit.{service}/{method}", twirp.handle)
+    routes.add_route("*", "/", root)
+    routes.add_get(f"/{_SLASH}rtc", _not_here)
+    routes.add_get(f"/{_SLASH}rtc/validate", _not_here)
+    routes.add_get(f"/{_SLASH}agent", agents.handle_socket)
+    routes.add_get(f"/{_SLASH}rtc/v1", signal.handle_socket)
+    routes.add_get(f"/{_SLASH}rtc/v1/validate", signal.handle_validate)
+    routes.add_route("*", f"/{_SLASH}twirp/livekit.{{service}}/{{method:.*}}", twirp.handle)
     if gates is not None:
         door = Door(config, gates)
         routes.add_get("/lanai/v1/rooms/{room}", door.handle_room)

@@ -15,10 +15,17 @@ from app.protocol.token import Claims
 from app.server.api import grants
 from app.server.api.twirp import Method, Service, TwirpError
 from app.server.config import ServerConfig
+from app.server.gate.guests import DOOR_TOPIC
 from app.server.room import configuration, moderation, moving
 from app.server.room.data_router import LOSSY, RELIABLE
 from app.server.room.forwarding import Guest
-from app.server.room.metadata import MAX_METADATA_BYTES, MAX_NAME_BYTES, MetadataRefusal
+from app.server.room.metadata import (
+    MAX_ATTRIBUTES_BYTES,
+    MAX_METADATA_BYTES,
+    MAX_NAME_BYTES,
+    MetadataRefusal,
+    size_of,
+)
 from app.server.room.participant import Participant, Reasons
 from app.server.room.room import Room
 from app.server.room.rooms import Rooms
@@ -77,12 +84,19 @@ class RoomService:
         self, claims: Claims | None, request: messages.CreateRoomRequest
     ) -> Message:
         grants.need_room_create(claims, request.name)
+        if request.HasField("egress"):
+            # A room that nobody records though it was asked for would be a surprise.
+            raise TwirpError("unimplemented", "Egress is not available on this server")
         if not request.name:
             raise TwirpError("invalid_argument", "room name is required")
         if len(request.name.encode()) > MAX_NAME_BYTES:
             words = f"room name length exceeds limits: max length {MAX_NAME_BYTES}"
             raise TwirpError("invalid_argument", words)
         _check_metadata(request.metadata)
+        for agent in request.agents:
+            _check_metadata(agent.metadata)
+            if size_of(agent.attributes) > MAX_ATTRIBUTES_BYTES:
+                raise TwirpError("invalid_argument", "attribute size exceeds limits")
         try:
             wanted = configuration.from_request(request)
         except ProtocolError as error:
@@ -205,11 +219,10 @@ class RoomService:
         request: messages.ForwardParticipantRequest | messages.MoveParticipantRequest,
     ) -> tuple[Participant, Room]:
         """Return who is meant and the other room, which is made when it is missing."""
-        grants.need_room_admin(claims, request.room)
+        grants.need_destination(claims, request.room, request.destination_room)
         if request.room == request.destination_room:
             words = "destination room cannot be the same as source room"
             raise TwirpError("invalid_argument", words, argument=words)
-        grants.need_destination(claims, request.room, request.destination_room)
         if len(request.destination_room.encode()) > MAX_NAME_BYTES:
             raise TwirpError("invalid_argument", "room name length exceeds limits")
         participant = self._participant(request.room, request.identity)
@@ -227,6 +240,9 @@ class RoomService:
         if len(request.nonce) not in (0, NONCE_BYTES):
             words = f"nonce should be 16-bytes or not present, got: {len(request.nonce)} bytes"
             raise TwirpError("invalid_argument", words)
+        if request.topic == DOOR_TOPIC and self._rooms.has_gates:
+            # What comes from nobody on this topic is taken for the server's own word.
+            raise TwirpError("permission_denied", "this topic is the server's own")
         user = models.UserPacket(
             payload=request.data,
             destination_sids=request.destination_sids,

@@ -9,6 +9,7 @@ their signature alone; which grant a method needs is the method's to say (`grant
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -104,19 +105,27 @@ class Twirp:
             body: dict[str, object] = {"code": error.code, "msg": error.message}
             if error.meta:
                 body["meta"] = error.meta
-            return web.json_response(body, status=HTTP_STATUS[error.code])
+            return _as_json(json.dumps(body), status=HTTP_STATUS[error.code])
 
     async def _call(self, request: web.Request, method: Method | None) -> web.Response:
         claims = self._claims(request)
         if request.method != "POST":
-            raise _bad_route(request, f'unsupported method "{request.method}" (only POST is)')
+            raise _bad_route(
+                request, f'unsupported method "{request.method}" (only POST is allowed)'
+            )
         if method is None:
             raise _bad_route(request, f'no handler for path "{request.path}"')
-        content_type = request.content_type
-        if content_type not in (JSON, PROTOBUF) or "Content-Type" not in request.headers:
+        content_type = request.content_type if "Content-Type" in request.headers else ""
+        if content_type not in (JSON, PROTOBUF):
             raise _bad_route(request, f'unexpected Content-Type: "{content_type}"')
-        async with asyncio.timeout(self._read_timeout_s):
-            body = await request.read()
+        if claims is None:
+            # Every method wants a grant: a stranger's body is not worth its memory.
+            raise TwirpError("unauthenticated", "permissions denied")
+        try:
+            async with asyncio.timeout(self._read_timeout_s):
+                body = await request.read()
+        except web.HTTPRequestEntityTooLarge as error:
+            raise TwirpError("invalid_argument", "the request is too large") from error
         asked = _read(content_type, body, method.request())
         return _write(content_type, await method.answer(claims, asked))
 
@@ -141,6 +150,9 @@ def _bad_route(request: web.Request, message: str) -> TwirpError:
 def _read(content_type: str, body: bytes, message: Message) -> Message:
     try:
         if content_type == JSON:
+            # A list or a text would pass for a message without fields.
+            if not body.lstrip().startswith(b"{"):
+                raise ValueError("no object")
             json_format.Parse(body, message, ignore_unknown_fields=True)
         else:
             message.ParseFromString(body)
@@ -158,5 +170,10 @@ def _write(content_type: str, message: Message) -> web.Response:
             always_print_fields_with_no_presence=True,
             indent=None,
         )
-        return web.Response(text=text, content_type=JSON)
+        return _as_json(text)
     return web.Response(body=message.SerializeToString(), content_type=PROTOBUF)
+
+
+def _as_json(text: str, *, status: int = 200) -> web.Response:
+    """Without a charset in its type, as the reference: some clients compare the whole header."""
+    return web.Response(body=text.encode(), status=status, content_type=JSON)

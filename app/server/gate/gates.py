@@ -130,7 +130,10 @@ class Gates:
             # In the next room that room's rules are what counts.
             participant.info.permission.CopyFrom(own)
         gate = self.find(room.name)
-        if gate is not None and reason == models.DisconnectReason.PARTICIPANT_REMOVED:
+        if gate is None or participant.is_dependent:
+            # An agent that was sent away may be asked for again, under the name it always has.
+            return
+        if reason == models.DisconnectReason.PARTICIPANT_REMOVED:
             gate.standing.note_removed(participant.identity)
             self._save()
 

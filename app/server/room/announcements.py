@@ -82,7 +82,9 @@ class Announcements:
         self._batch.forget(sid)
 
     def broadcast(self, response: rtc.SignalResponse, *, except_sid: str = "") -> None:
-        """Send a message to everybody in the room."""
+        """Send a message to everybody in the room, while it is one."""
+        if self._is_closed:
+            return
         for sid, participant in self._participants.items():
             if sid != except_sid:
                 participant.send(response)

@@ -20,7 +20,7 @@ def from_request(request: room_messages.CreateRoomRequest) -> RoomConfiguration:
     """Return what a CreateRoom asks for; `ProtocolError` for a preset, of which there are none."""
     if request.room_preset:
         raise ProtocolError("unknown room preset")
-    configuration = RoomConfiguration(
+    return RoomConfiguration(
         empty_timeout=request.empty_timeout,
         departure_timeout=request.departure_timeout,
         max_participants=request.max_participants,
@@ -28,9 +28,6 @@ def from_request(request: room_messages.CreateRoomRequest) -> RoomConfiguration:
         agents=request.agents,
         tags=request.tags,
     )
-    if request.HasField("egress"):
-        configuration.egress.CopyFrom(request.egress)
-    return configuration
 
 
 def from_claims(claims: Claims) -> RoomConfiguration:

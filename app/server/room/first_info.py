@@ -5,7 +5,7 @@ from __future__ import annotations
 from livekit.protocol import models, rtc
 
 from app.protocol.token import Claims, VideoGrant
-from app.server.room.metadata import without_reserved
+from app.server.room.metadata import brought_along
 from app.server.room.publication import known_values
 
 
@@ -21,7 +21,7 @@ def first_info(
         identity=claims.identity,
         name=claims.name,
         metadata=request.metadata or claims.metadata,
-        attributes={**claims.attributes, **without_reserved(request.participant_attributes)},
+        attributes={**claims.attributes, **brought_along(request.participant_attributes)},
         state=models.ParticipantInfo.JOINING,
         joined_at=now_ms // 1000,
         joined_at_ms=now_ms,

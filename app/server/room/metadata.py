@@ -21,18 +21,24 @@ def without_reserved(attributes: Mapping[str, str]) -> dict[str, str]:
     return {key: value for key, value in attributes.items() if key not in RESERVED_ATTRIBUTES}
 
 
+def brought_along(attributes: Mapping[str, str]) -> dict[str, str]:
+    """Return what a join request adds to its token's attributes; it deletes none of them."""
+    return {key: value for key, value in without_reserved(attributes).items() if value}
+
+
 def is_within_limits(claims: Claims, request: rtc.JoinRequest) -> bool:
     """Whether what somebody brings along is no larger than what an update may set."""
-    attributes = {**claims.attributes, **request.participant_attributes}
+    attributes = {**claims.attributes, **brought_along(request.participant_attributes)}
     names = (claims.name, claims.identity, claims.video.room)
     return (
         all(len(name.encode()) <= MAX_NAME_BYTES for name in names)
         and max(len(request.metadata.encode()), len(claims.metadata.encode())) <= MAX_METADATA_BYTES
-        and _size_of(attributes) <= MAX_ATTRIBUTES_BYTES
+        and size_of(attributes) <= MAX_ATTRIBUTES_BYTES
     )
 
 
-def _size_of(attributes: Mapping[str, str]) -> int:
+def size_of(attributes: Mapping[str, str]) -> int:
+    """Count what attributes weigh; empty ones are deletions."""
     return sum(len(key.encode()) + len(text.encode()) for key, text in attributes.items() if text)
 
 
@@ -65,7 +71,7 @@ def check_values(request: rtc.UpdateParticipantMetadata, current: models.Partici
     if len(request.metadata.encode()) > MAX_METADATA_BYTES:
         raise MetadataRefusal(reasons.LIMIT_EXCEEDED, "exceeds metadata size limit")
     merged = {**current.attributes, **request.attributes}
-    if _size_of(merged) > MAX_ATTRIBUTES_BYTES:
+    if size_of(merged) > MAX_ATTRIBUTES_BYTES:
         raise MetadataRefusal(reasons.LIMIT_EXCEEDED, "exceeds attributes size limit")
 
 

@@ -33,8 +33,11 @@ def update_participant(
 
 def set_permission(participant: Participant, permission: models.ParticipantPermission) -> None:
     """Replace what a participant may do; what it may not do any more ends at once."""
-    participant.claims = with_permission(participant.claims, permission)
-    participant.info.permission.CopyFrom(permission_of(participant.claims.video))
+    claims = with_permission(participant.claims, permission)
+    if permission_of(claims.video) == permission_of(participant.claims.video):
+        return
+    participant.claims = claims
+    participant.info.permission.CopyFrom(permission_of(claims.video))
     was_hidden, participant.data_sender.hidden = participant.data_sender.hidden, permission.hidden
     participant.data_sender.may_publish_data = permission.can_publish_data
     participant.bump()

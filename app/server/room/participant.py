@@ -469,10 +469,13 @@ class Participant(TransportObserver):
 
     def describe(self, update: rtc.UpdateParticipantMetadata) -> None:
         """Write an accepted update, tell everybody, and give the client a token that has it."""
+        is_news = False
         for _ in apply_update(update, self.info):
+            is_news = True
             self.bump()
             self._events.participant_described(self)
-        self._events.claims_changed(self)
+        if is_news:
+            self._events.claims_changed(self)
 
     def take_back(self, publication: Publication) -> None:
         """End a track that may not be published any more, and tell its owner's client."""

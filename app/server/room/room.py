@@ -290,11 +290,12 @@ class Room:
         if self.is_closed:
             return
         self.is_closed = True
+        # Nobody needs to hear who else has to go: everybody has.
+        self.announcements.close()
         for participant in list(self.participants.values()):
             self.remove(participant, reason)
         for guest in list(self.guests.values()):
             end_guest(guest, self, reason)
-        self.announcements.close()
         self.media.close()
         if self._gates is not None:
             self._gates.room_closed(self)
@@ -442,6 +443,8 @@ class Room:
 
     def set_metadata(self, metadata: str) -> None:
         """Change the room's metadata and tell everybody."""
+        if metadata == self.info.metadata:
+            return
         self.info.metadata = metadata
         self.announcements.tell_of_room()
 

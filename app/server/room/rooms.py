@@ -74,6 +74,11 @@ class Rooms:
         room.close(reason)
         return facts
 
+    @property
+    def has_gates(self) -> bool:
+        """Whether people come in by Lanai's door."""
+        return self._services.gates is not None
+
     async def settled(self) -> None:
         """Return when what was just decided of people would outlive a crash."""
         if self._services.gates is not None:

@@ -100,9 +100,11 @@ class ServerCalls:
     async def _wait(self, call: _Call, timeout_s: float) -> str:
         ends_s = asyncio.get_running_loop().time() + timeout_s
         try:
-            async with asyncio.timeout(ACK_TIMEOUT_S):
+            async with asyncio.timeout(min(ACK_TIMEOUT_S, timeout_s)):
                 await call.acked.wait()
         except TimeoutError as error:
+            if timeout_s < ACK_TIMEOUT_S:
+                raise CallFailed(RESPONSE_TIMEOUT, "Response timeout") from error
             raise CallFailed(CONNECTION_TIMEOUT, "Connection timeout") from error
         try:
             async with asyncio.timeout_at(ends_s):

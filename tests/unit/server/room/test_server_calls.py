@@ -93,7 +93,7 @@ async def test_who_leaves_who_is_silent_and_what_is_too_large_have_codes_of_thei
         if deed == "large":
             task = target.start(payload="x" * 15_361)
         else:
-            task = target.start(response_timeout_s=0.02)
+            task = target.start(response_timeout_s=0.05)
             request = await target.arrived()
             if deed == "acks":
                 target.say(ack(request.id))
@@ -104,6 +104,12 @@ async def test_who_leaves_who_is_silent_and_what_is_too_large_have_codes_of_thei
             await task
         codes.append(caught.value.code)
     assert codes == [1501, 1502, 1503, 1402]
+
+
+async def test_who_waits_less_than_an_acknowledgement_may_take_is_told_so_in_time() -> None:
+    with pytest.raises(CallFailed) as caught:
+        await Target().start(response_timeout_s=0.01)
+    assert caught.value.code == 1502
 
 
 async def test_a_call_that_fits_no_packet_is_refused_at_once() -> None:
