@@ -15,6 +15,7 @@ import structlog
 
 from app.engine.events import TransferState
 from app.engine.saving import Saving
+from app.engine.transfer_lanes import BLOCK_BYTES
 from app.engine.transfer_record import Record, Teller, reason_of
 from app.engine.transfer_wire import Incoming, NoSuchCallError, StreamBrokenError, TransferWire
 from app.protocol.errors import ProtocolError
@@ -42,8 +43,6 @@ from app.runtime.tasks import TaskOwner, spawn
 
 log = structlog.get_logger(__name__)
 
-BLOCK_BYTES = 256 * 1024
-TOLD_BYTES = 1 << 20
 HELD_BYTES = 32_000_000
 GRACE_S = 30.0
 _REFUSALS = {
@@ -229,7 +228,6 @@ class IncomingTransfer:
     async def _save_all(self, stream: Incoming) -> None:
         waiting: list[bytes] = []
         waiting_bytes = 0
-        told = self._saving.position
         async for chunk in stream.chunks:
             waiting.append(chunk)
             waiting_bytes += len(chunk)
@@ -238,8 +236,7 @@ class IncomingTransfer:
                 continue
             await self._write(waiting)
             waiting, waiting_bytes = [], 0
-            if self.is_lanai and self._saving.position - told >= TOLD_BYTES:
-                told = self._saving.position
+            if self.is_lanai:
                 await self._tell(done=False)
         await self._write(waiting)
 

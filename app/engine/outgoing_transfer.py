@@ -17,6 +17,7 @@ import structlog
 
 from app.engine.drops import Drop, DropReader
 from app.engine.events import TransferState
+from app.engine.transfer_lanes import BLOCK_BYTES, Lanes
 from app.engine.transfer_record import Record, Teller, reason_of
 from app.engine.transfer_wire import NoSuchCallError, Sink, StreamHead, TransferWire
 from app.protocol.errors import ProtocolError
@@ -42,8 +43,6 @@ from app.runtime.tasks import TaskOwner, spawn
 
 log = structlog.get_logger(__name__)
 
-BLOCK_BYTES = 256 * 1024
-WINDOW_BYTES = 6 << 20
 GRACE_S = 30.0
 # A receiver that reads nothing for so long holds up nobody else any more.
 STALL_S = 120.0
@@ -86,6 +85,7 @@ class Receiver:
     position: int = 0
     prefix_sha256: str = ""
     got_bytes: int = 0
+    sent_bytes: int = 0
     leg: object = None
     offer: object = None
     error: Reason | None = None
@@ -106,7 +106,7 @@ class Receiver:
 
 
 class OutgoingTransfer:
-    """One drop and its receivers. `slots` bounds how many streams are written at a time."""
+    """One drop and its receivers. `lanes` bounds what is on its way."""
 
     def __init__(
         self,
@@ -115,14 +115,14 @@ class OutgoingTransfer:
         wire: TransferWire,
         teller: Teller,
         tasks: TaskOwner,
-        slots: asyncio.Semaphore,
+        lanes: Lanes,
     ) -> None:
         self.record = record
         self.drop = drop
         self._wire = wire
         self._teller = teller
         self._tasks = tasks
-        self._slots = slots
+        self._lanes = lanes
         self._receivers: dict[str, Receiver] = {}
         self._paused = False
         self._cancelled = False
@@ -255,7 +255,7 @@ class OutgoingTransfer:
             receiver.got_bytes = self.drop.size_bytes
             self._step()
         self._show_progress()
-        self._news.set()
+        self._lanes.tell()
 
     def handle_left(self, identity: str) -> None:
         """Somebody is gone, perhaps not for long."""
@@ -385,7 +385,7 @@ class OutgoingTransfer:
         if offset > self.drop.size_bytes or (offset and not prefix_sha256):
             offset, prefix_sha256 = 0, ""
         receiver.stage, receiver.leg, receiver.error = Stage.READY, None, None
-        receiver.position = receiver.got_bytes = offset
+        receiver.position = receiver.got_bytes = receiver.sent_bytes = offset
         receiver.prefix_sha256 = prefix_sha256
 
     def _call_later(self, receiver: Receiver, method: str, payload: str) -> None:
@@ -400,7 +400,7 @@ class OutgoingTransfer:
 
     def _step(self) -> None:
         """Start what can start, and tell where it stands."""
-        self._news.set()
+        self._lanes.tell()
         stages = [each.stage for each in self._receivers.values()]
         if Stage.READY in stages:
             # Those who answer at about the same time share a stream.
@@ -431,7 +431,7 @@ class OutgoingTransfer:
     async def _run_leg(
         self, leg: object, members: list[Receiver], work: Callable[[_Leg], Awaitable[None]]
     ) -> None:
-        async with self._slots:
+        async with self._lanes:
             run = _Leg(leg, members)
             try:
                 await work(run)
@@ -462,11 +462,13 @@ class OutgoingTransfer:
             stay = self._wire.stay()
             sink = await self._wire.open(head)
             position = offset
-            while position < self.drop.size_bytes and await self._has_room(leg, position):
+            while position < self.drop.size_bytes and await self._has_room(leg):
                 block = await asyncio.to_thread(reader.read, BLOCK_BYTES)
                 if to := leg.to():
-                    await sink.write(block, to)
                     position += len(block)
+                    for each in leg.active():
+                        each.sent_bytes = position
+                    await sink.write(block, to)
             await self._close(leg, sink, stay, position, reader.sha256)
 
     async def _close(self, leg: _Leg, sink: Sink, stay: str, position: int, sha256: str) -> None:
@@ -484,24 +486,25 @@ class OutgoingTransfer:
             else:
                 each.stage = Stage.CHECKING
 
-    async def _has_room(self, leg: _Leg, position: int) -> bool:
+    async def _has_room(self, leg: _Leg) -> bool:
         """Wait until the slowest receiver is not too far behind; False when none is left."""
         while leg.active():
             try:
                 async with asyncio.timeout(STALL_S):
-                    while self._behind(leg, position):
+                    while self._behind(leg):
                         self._news.clear()
                         await self._news.wait()
             except TimeoutError:
-                for each in self._behind(leg, position):
+                for each in self._behind(leg):
                     self._lose(each)
                 self._step()
             else:
                 break
         return bool(leg.active())
 
-    def _behind(self, leg: _Leg, position: int) -> list[Receiver]:
-        return [each for each in leg.active() if position - each.got_bytes >= WINDOW_BYTES]
+    def _behind(self, leg: _Leg) -> list[Receiver]:
+        has_room = self._lanes.has_room
+        return [each for each in leg.active() if not has_room(self, each.identity)]
 
     async def _send_plain(self, leg: _Leg) -> None:
         """A stream for each file, as any program understands it."""
@@ -539,6 +542,22 @@ class OutgoingTransfer:
                 each.fail(Reason.PEER_GONE)
             else:
                 each.stage, each.got_bytes = Stage.DONE, self.drop.size_bytes
+
+    def is_writing_to(self, identity: str) -> bool:
+        """See `Way`."""
+        receiver = self._receivers.get(identity)
+        return receiver is not None and receiver.stage is Stage.SENDING
+
+    def on_the_way(self, identity: str) -> int:
+        """See `Way`; what a plain receiver has is not known."""
+        receiver = self._receivers.get(identity)
+        if receiver is None or receiver.stage not in (Stage.SENDING, Stage.CHECKING):
+            return 0
+        return 0 if receiver.is_plain else receiver.sent_bytes - receiver.got_bytes
+
+    def wake(self) -> None:
+        """See `Way`."""
+        self._news.set()
 
     # -- telling ----------------------------------------------------------------------------
 

@@ -23,6 +23,7 @@ from app.engine.incoming_transfer import IncomingTransfer, partial_of
 from app.engine.outgoing_transfer import OutgoingTransfer
 from app.engine.safe_names import safe_file_name
 from app.engine.saving import Saving, find_partials
+from app.engine.transfer_lanes import Lanes
 from app.engine.transfer_record import Record, Teller
 from app.engine.transfer_wire import Incoming, TransferWire
 from app.protocol.errors import ProtocolError
@@ -49,7 +50,6 @@ log = structlog.get_logger(__name__)
 FILE_TOPIC = "lanai.file"
 CALLS = (OFFER, RESUME, PAUSE, CANCEL)
 MAX_INCOMING = 64
-MAX_STREAMS = 4
 _MAX_RECORDS = 1_000
 _REASONS = {Refusal.TOO_LARGE: Reason.TOO_LARGE, Refusal.DISK_FULL: Reason.DISK_FULL}
 
@@ -78,7 +78,7 @@ class Transfers:
         self._policy = policy
         self._teller = Teller(post, now_s)
         self._owner = TaskOwner("transfers")
-        self._slots = asyncio.Semaphore(MAX_STREAMS)
+        self._lanes = Lanes()
         self._outgoing: dict[str, OutgoingTransfer] = {}
         self._incoming: dict[str, IncomingTransfer] = {}
         self._offering = asyncio.Lock()
@@ -110,9 +110,10 @@ class Transfers:
             files=len(drop.files),
         )
         transfer = OutgoingTransfer(
-            record, drop, self._wire, self._teller, self._owner, self._slots
+            record, drop, self._wire, self._teller, self._owner, self._lanes
         )
         self._outgoing[record.id] = transfer
+        self._lanes.ways.append(transfer)
         transfer.start()
         return record.id
 

@@ -76,13 +76,15 @@ class Person:
 
 
 class TransferRoom:
-    """Who is there, and what happens on the way. `on_block` is called before each block sent."""
+    """Who is there, and what happens on the way. `on_block` and `on_write` (with its
+    size) are called before each block sent."""
 
     def __init__(self) -> None:
         self.people: dict[str, Person | Plain] = {}
         self.heads: list[StreamHead] = []
         self.calls: list[tuple[str, str, str]] = []
         self.on_block: Callable[[], None] = lambda: None
+        self.on_write: Callable[[int], None] = lambda _size_bytes: None
         self.silent: set[str] = set()
         self.streams: list[_Stream] = []
 
@@ -183,6 +185,7 @@ class _Sink:
 
     async def write(self, data: bytes, to: Collection[str]) -> None:
         self._room.on_block()
+        self._room.on_write(len(data))
         for identity in to:
             self._readers[identity].put(data)
         await asyncio.sleep(0)

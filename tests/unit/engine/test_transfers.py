@@ -20,6 +20,7 @@ from app.engine import outgoing_transfer, saving, transfers
 from app.engine.drops import gather
 from app.engine.events import Transfer, TransferState
 from app.engine.saving import find_partials
+from app.engine.transfer_lanes import Lanes
 from app.engine.transfer_wire import Incoming, StreamBrokenError
 from app.engine.transfers import CALLS, ReceivePolicy
 from app.protocol.errors import ProtocolError
@@ -34,6 +35,7 @@ from app.protocol.transfers import (
     encode_partial,
 )
 from app.runtime.errors import Reason, WorldError
+from app.server.room.data_flow import HIGH_BYTES
 from tests.support.transfer_room import DEADLINE_S, Person, TransferRoom
 
 CONTENT = os.urandom(3_000_000)
@@ -725,8 +727,7 @@ async def test_a_receiver_that_reads_nothing_holds_up_nobody(
 ) -> None:
     monkeypatch.setattr(outgoing_transfer, "STALL_S", 0.05)
     monkeypatch.setattr(outgoing_transfer, "GRACE_S", 0.05)
-    monkeypatch.setattr(outgoing_transfer, "WINDOW_BYTES", 1)
-    ada.transfers._slots = asyncio.Semaphore(1)
+    ada.transfers._lanes = Lanes(1)
     stuck = room.add("stuck-1", bo.folder.parent / "stuck")
     monkeypatch.setattr(stuck.transfers, "receive", lambda _stream: None)
 
@@ -734,6 +735,36 @@ async def test_a_receiver_that_reads_nothing_holds_up_nobody(
     first = await ada.until(State.FAILED)
 
     assert first.error is Reason.PEER_GONE
-    monkeypatch.setattr(outgoing_transfer, "WINDOW_BYTES", 6 << 20)
     await ada.transfers.send(source, to=("bo-1",), peer_name="Bo")
     assert (await bo.ended()).state is State.DONE
+
+
+@pytest.mark.parametrize(("drops", "size"), [(1, 4_000_000), (5, 4_000_000), (20, 200_000)])
+async def test_files_for_one_who_reads_nothing_stop_before_the_server_lets_their_sender_wait(
+    room: TransferRoom,
+    ada: Person,
+    bo: Person,
+    drops: int,
+    size: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(bo.transfers, "receive", lambda _stream: None)
+    sent = 0
+
+    def count(size_bytes: int) -> None:
+        nonlocal sent
+        sent += size_bytes
+
+    room.on_write = count
+    for number in range(drops):
+        path = ada.folder.parent / f"big-{number}.bin"
+        await asyncio.to_thread(fill, path, bytes([number]) * size)
+        await ada.transfers.send(path, to=("bo-1",), peer_name="Bo")
+    before = -1
+    async with asyncio.timeout(DEADLINE_S):
+        while not sent or before != sent:
+            before = sent
+            await asyncio.sleep(0.2)
+
+    # The server counts what the packets carry beside the file too.
+    assert 0 < sent * 1.05 < HIGH_BYTES
