@@ -173,8 +173,9 @@ class Transfer:
 
     `files` counts what a folder holds and is 1 for a file; `path` is the folder then. `to` is
     whom an outgoing one was meant for (empty: everybody), `receivers` how many of them take
-    part and `received` how many have it whole. `paused_by_me` says who may resume; `resumable`,
-    that a retry goes on where it stopped. `cancelled_by` names the others who stopped it.
+    part and `received` how many have it whole. `pausable` says that it can be held from here,
+    `paused_by_me` who may resume; `resumable`, that a retry goes on where it stopped.
+    `cancelled_by` names the others who stopped it.
     `limit_bytes` is the most that was to be taken of an incoming one, 0 where none was told.
     """
 
@@ -194,6 +195,7 @@ class Transfer:
     to: tuple[str, ...] = ()
     is_folder: bool = False
     files: int = 1
+    pausable: bool = False
     paused_by_me: bool = False
     resumable: bool = False
     receivers: int = 0

@@ -69,6 +69,7 @@ class IncomingTransfer:
         on_saved: Callable[[], None],
     ) -> None:
         self.record = record
+        self.record.pausable = is_lanai
         self.offer = offer
         self.is_lanai = is_lanai
         self._saving = saving

@@ -155,13 +155,16 @@ class OutgoingTransfer:
         """Hold everything here; the receivers are told."""
         if self.record.state.is_over or self._paused:
             return
-        if any(each.is_plain and each.stage in _MOVING for each in self._receivers.values()):
+        if not self._can_be_held():
             raise WorldError(Reason.DENIED, detail="a receiver cannot pause")
         self._paused = True
         for each in self._receivers.values():
             if each.stage in (Stage.READY, Stage.SENDING):
                 self._hold(each)
         self._step()
+
+    def _can_be_held(self) -> bool:
+        return not any(each.is_plain and each.stage in _MOVING for each in self._receivers.values())
 
     def _hold(self, receiver: Receiver) -> None:
         receiver.stage, receiver.leg = Stage.PAUSED, None
@@ -579,6 +582,7 @@ class OutgoingTransfer:
         stages = [each.stage for each in self._receivers.values()]
         record = self.record
         record.received = stages.count(Stage.DONE)
+        record.pausable = self._can_be_held()
         record.paused_by_me = self._paused
         record.resumable = Stage.FAILED in stages and any(
             each.got_bytes and not each.is_plain for each in self._receivers.values()

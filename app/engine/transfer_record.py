@@ -41,6 +41,7 @@ class Record:
     sha256: str = ""
     error: Reason | None = None
     started_at_ms: int = 0
+    pausable: bool = False
     paused_by_me: bool = False
     resumable: bool = False
     receivers: int = 0
@@ -74,6 +75,7 @@ class Record:
             to=self.to,
             is_folder=self.is_folder,
             files=self.files,
+            pausable=self.pausable,
             paused_by_me=self.paused_by_me,
             resumable=self.resumable,
             receivers=self.receivers,

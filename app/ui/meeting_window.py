@@ -56,6 +56,7 @@ from app.engine.events import (
 )
 from app.runtime.errors import Reason, WorldError
 from app.ui.chat.deeds import ChatDeeds
+from app.ui.chat.model import badge_label
 from app.ui.chat.panel import ChatPanel
 from app.ui.files.drop import FileDrop
 from app.ui.files.news import TransferNews
@@ -223,9 +224,7 @@ class MeetingPage(QWidget):
         self.files.chooseFolderRequested.connect(self._choose_folder)
         self.files.asked.connect(self._on_transfer_asked)
         self.files.openFolderRequested.connect(_open_folder)
-        self.files.runningChanged.connect(
-            lambda count: self.panel.tabs["files"].set_badge(str(count) if count else "")
-        )
+        self.files.runningChanged.connect(self._show_running)
 
     def _make_shortcuts(self) -> None:
         keys: dict[str, Callable[[], None]] = {
@@ -431,6 +430,12 @@ class MeetingPage(QWidget):
 
     def _on_file_refused(self, name: str, error: WorldError) -> None:
         self.notices.tell_file_refused(name, error.reason)
+
+    def _show_running(self, count: int) -> None:
+        # On the bar too: a file may come while the panel is closed.
+        badge = badge_label(count)
+        self.control_bar.files.set_badge(badge)
+        self.panel.tabs["files"].set_badge(badge)
 
     def _on_transfer_asked(self, transfer: str, wish: Wish) -> None:
         engine = self._engine

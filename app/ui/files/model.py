@@ -131,9 +131,7 @@ def look_of(transfer: Transfer) -> RowLook:
             incoming = not transfer.outgoing
             return RowLook(accepts=incoming, dismiss="Decline" if incoming else "Cancel")
         case TransferState.RUNNING:
-            # What an official SDK sends comes all the same: only its sender can hold it.
-            pauses = transfer.outgoing or transfer.resumable
-            return RowLook("accent", pauses=pauses, dismiss="Cancel")
+            return RowLook("accent", pauses=transfer.pausable, dismiss="Cancel")
         case TransferState.PAUSED:
             return RowLook("control", resumes=transfer.paused_by_me, dismiss="Cancel")
         case TransferState.DONE:
@@ -198,7 +196,8 @@ def meta_text(transfer: Transfer, meter: RateMeter, now_s: float, clock: str = "
                 parts = [f"Sent to {_receivers(transfer)}", size]
             else:
                 parts = [f"From {peer}", size] if peer else [size]
-            if clock:
+            # A folder's line has no room for the time after the number of its files.
+            if clock and not (peer and transfer.is_folder):
                 parts.append(clock)
         case TransferState.OFFERED:
             who = peer or "others"

@@ -110,6 +110,10 @@ class TransferRow(Inset):
     def set_transfer(self, transfer: Transfer, now_s: float) -> None:
         """Show the newest report."""
         self._transfer = transfer
+        # What is saved beside a namesake is called "Trip (2)" in the end.
+        if self._name.full_text() != transfer.file_name:
+            self._name.setText(transfer.file_name)
+            self._open.set_name(f"Open folder: {transfer.file_name}")
         look = look_of(transfer)
         changed = look != self._look
         if changed:

@@ -328,7 +328,9 @@ class ControlBar(QFrame):
         self.captions.setObjectName("controlCaptions")
         self.chat = PanelButton("chat-circle-text", "Chat", "controlChat", "Ctrl+1")
         self.people = PanelButton("users", "People", "controlPeople", "Ctrl+2", counted="waiting")
-        self.files = PanelButton("folder-open", "Files", "controlFiles", "Ctrl+3")
+        self.files = PanelButton(
+            "folder-open", "Files", "controlFiles", "Ctrl+3", counted="on their way"
+        )
         for key, button in self.panel_buttons().items():
             button.clicked.connect(lambda _checked=False, panel=key: self.panelToggled.emit(panel))
         self.leave = LeaveButton(self)

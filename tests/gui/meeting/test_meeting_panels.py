@@ -29,7 +29,9 @@ pytestmark = pytest.mark.gui
 
 MakeMeeting = Callable[..., Meeting]
 MB = 1_000_000
-CUT = Transfer("t1", "open-day-cut.mp4", 504 * MB, 312 * MB, True, "", TransferState.RUNNING)
+CUT = Transfer(
+    "t1", "open-day-cut.mp4", 504 * MB, 312 * MB, True, "", TransferState.RUNNING, pausable=True
+)
 
 
 def line(number: int, text: str = "Hello", who: str = "kai-3") -> ChatReceived:
@@ -357,12 +359,28 @@ def test_the_tab_counts_what_is_on_its_way(meeting: Meeting) -> None:
     meeting.page.open_panel("files")
     meeting.post(TransferChanged(CUT), TransferChanged(replace(CUT, id="t2")))
     assert meeting.find("panelTabFiles").accessibleName() == "Files, 2"
+    # A file may come while the panel is closed.
+    meeting.page.close_panel()
+    assert meeting.find("controlFiles").accessibleName() == "Files, 2 on their way"
 
     meeting.post(
         TransferChanged(replace(CUT, state=TransferState.DONE)),
         TransferChanged(replace(CUT, id="t2", state=TransferState.DONE)),
     )
+    assert meeting.find("controlFiles").accessibleName() == "Files"
+    meeting.page.open_panel("files")
     assert meeting.find("panelTabFiles").accessibleName() == "Files"
+
+
+def test_a_row_takes_the_name_under_which_its_file_was_saved(meeting: Meeting) -> None:
+    meeting.page.open_panel("files")
+    trip = replace(CUT, file_name="Trip", outgoing=False, peer_name="Kai", is_folder=True, files=3)
+    meeting.post(TransferChanged(trip))
+    meeting.post(TransferChanged(replace(trip, file_name="Trip (2)", state=TransferState.DONE)))
+
+    row = meeting.find("transfer_t1")
+    shown = [label.full_text() for label in row.findChildren(ElidedLabel)]
+    assert shown == ["Trip (2)", "From Kai · 3 files · 504 MB"]
 
 
 def test_a_transfer_is_paused_and_resumed(meeting: Meeting) -> None:

@@ -739,6 +739,29 @@ async def test_a_receiver_that_reads_nothing_holds_up_nobody(
     assert (await bo.ended()).state is State.DONE
 
 
+async def test_both_sides_are_told_that_a_file_can_be_paused_but_not_by_whom_it_cannot(
+    room: TransferRoom, ada: Person, bo: Person, source: Path
+) -> None:
+    tell_everything(ada, bo)
+    await ada.transfers.send(source, to=("bo-1",), peer_name="Bo")
+    running = [await who.until(State.RUNNING) for who in (ada, bo)]
+    await ada.until(State.DONE)
+
+    assert [told.pausable for told in running] == [True, True]
+
+    room.add_plain("sdk-1")
+    ada.forget()
+    await ada.transfers.send(source, to=("sdk-1",), peer_name="Sdk")
+    unstoppable = await ada.until(State.RUNNING)
+
+    assert not unstoppable.pausable
+
+    bo.forget()
+    bo.transfers.receive(plain_stream(b"abc", size=3))
+
+    assert not (await bo.until(State.RUNNING)).pausable
+
+
 @pytest.mark.parametrize(("drops", "size"), [(1, 4_000_000), (5, 4_000_000), (20, 200_000)])
 async def test_files_for_one_who_reads_nothing_stop_before_the_server_lets_their_sender_wait(
     room: TransferRoom,

@@ -191,11 +191,12 @@ def test_what_is_over_the_limit_names_the_limit() -> None:
 
 
 @pytest.mark.parametrize(
-    ("state", "outgoing", "resumable", "buttons"),
+    ("state", "outgoing", "can", "buttons"),
     [
         (TransferState.OFFERED, False, False, {"accepts", "dismiss"}),
         (TransferState.OFFERED, True, False, {"dismiss"}),
-        (TransferState.RUNNING, True, False, {"pauses", "dismiss"}),
+        (TransferState.RUNNING, True, True, {"pauses", "dismiss"}),
+        (TransferState.RUNNING, True, False, {"dismiss"}),
         (TransferState.RUNNING, False, True, {"pauses", "dismiss"}),
         (TransferState.RUNNING, False, False, {"dismiss"}),
         (TransferState.FAILED, True, False, {"retry", "dismiss"}),
@@ -206,9 +207,9 @@ def test_what_is_over_the_limit_names_the_limit() -> None:
     ],
 )
 def test_a_row_offers_what_can_be_done(
-    state: TransferState, outgoing: bool, resumable: bool, buttons: set[str]
+    state: TransferState, outgoing: bool, can: bool, buttons: set[str]
 ) -> None:
-    look = look_of(replace(CUT, state=state, outgoing=outgoing, resumable=resumable))
+    look = look_of(replace(CUT, state=state, outgoing=outgoing, pausable=can, resumable=can))
     names = ("accepts", "pauses", "resumes", "retry", "dismiss", "opens")
 
     assert {name for name in names if getattr(look, name)} == buttons
