@@ -149,6 +149,8 @@ def failure_of(transfer: Transfer) -> str:
         if transfer.limit_bytes:
             return f"This file is over the {size_label(transfer.limit_bytes)} limit"
         return "This file is too large to be kept until you accept it"
+    if transfer.error is Reason.DISK_FULL and transfer.outgoing and transfer.peer_name:
+        return f"{transfer.peer_name}'s disk is full"
     return failure_text(transfer.error, transfer.peer_name)
 
 
