@@ -175,16 +175,10 @@ class ServerCollector(Collector):
         yield self._counter(
             "lanai_signal_malformed", "Signalling that made no sense", tally.signal_malformed
         )
-        family = CounterMetricFamily(
-            "lanai_data_packets", "Data packets", labels=("node_id", "label", "direction")
-        )
-        for direction, numbers in (
-            ("incoming", tally.data_received),
-            ("outgoing", tally.data_sent),
-        ):
-            for label, number in numbers.items():
-                family.add_metric((self._from.node_id, label, direction), number)
-        yield family
+        packets = (tally.data_received, tally.data_sent)
+        yield self._labelled("lanai_data_packets", "Data packets", *packets)
+        sizes = (tally.data_received_bytes, tally.data_sent_bytes)
+        yield self._labelled("lanai_data_bytes", "Bytes of data packets", *sizes)
         yield self._counter(
             "lanai_data_packets_dropped", "Data packets not passed on", tally.data_dropped
         )
@@ -206,6 +200,16 @@ class ServerCollector(Collector):
         yield self._gauge(
             "lanai_webhooks_waiting", "Webhooks on their way", self._from.webhooks.waiting
         )
+
+    def _labelled(
+        self, name: str, words: str, incoming: Counter[str], outgoing: Counter[str]
+    ) -> CounterMetricFamily:
+        """A counter by data channel and direction."""
+        family = CounterMetricFamily(name, words, labels=("node_id", "label", "direction"))
+        for direction, numbers in (("incoming", incoming), ("outgoing", outgoing)):
+            for label, number in numbers.items():
+                family.add_metric((self._from.node_id, label, direction), number)
+        return family
 
     def _process(self) -> Iterable[Metric]:
         yield CounterMetricFamily("process_cpu_seconds", "CPU time", value=time.process_time())

@@ -14,7 +14,9 @@ class Tally:
     signal_sent: int = 0
     signal_malformed: int = 0
     data_received: Counter[str] = field(default_factory=Counter)
+    data_received_bytes: Counter[str] = field(default_factory=Counter)
     data_sent: Counter[str] = field(default_factory=Counter)
+    data_sent_bytes: Counter[str] = field(default_factory=Counter)
     data_dropped: int = 0
     # (service, method, code); the code of a good answer is "ok".
     twirp: Counter[tuple[str, str, str]] = field(default_factory=Counter)

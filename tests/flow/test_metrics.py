@@ -7,35 +7,18 @@ import asyncio
 import aiohttp
 import pytest
 from livekit.protocol import models
-from prometheus_client.parser import text_string_to_metric_families
 
 from app.runtime.errors import Reason, WorldError
 from app.runtime.tasks import TaskOwner
 from app.server.config import ServerConfig
 from app.server.service import SfuService
+from tests.support.metrics import scrape
 from tests.support.raw_signal import RawSignal
 from tests.support.session_room import KEY, SECRET, eventually, joined, serving, token
 
 
 def configured(**options: object) -> ServerConfig:
     return ServerConfig(keys={KEY: SECRET}, port=0, rtc_port=0, **options)  # type: ignore[arg-type]
-
-
-async def scrape(
-    service: SfuService, http: aiohttp.ClientSession
-) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
-    """Read everything as Prometheus does; the node's id is left out of the labels."""
-    assert service.metrics is not None
-    async with http.get(f"http://127.0.0.1:{service.metrics.port}/metrics") as answer:
-        assert answer.status == 200
-        text = await answer.text()
-    return {
-        (sample.name, frozenset((k, v) for k, v in sample.labels.items() if k != "node_id")): (
-            sample.value
-        )
-        for family in text_string_to_metric_families(text)
-        for sample in family.samples
-    }
 
 
 async def test_a_meeting_shows_in_the_numbers() -> None:

@@ -380,6 +380,7 @@ class _Child:
             "room": self.room.name,
             "room_metadata": self.room.metadata,
             "may_publish": me.permissions.can_publish,
+            "sources": [int(source) for source in me.permissions.can_publish_sources],
             "may_publish_data": me.permissions.can_publish_data,
             "tracks": [{"sid": p.sid, "muted": p.muted} for p in me.track_publications.values()],
             "slow_calls": self.slow_calls,

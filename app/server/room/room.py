@@ -413,6 +413,7 @@ class Room:
             # Other labels are no part of the protocol.
             return
         self.services.tally.data_received[label] += 1
+        self.services.tally.data_received_bytes[label] += len(data)
         try:
             self.route_data(participant.data_sender, label, data)
             for room, guest in self.windows.of(participant.sid):
@@ -471,5 +472,6 @@ class Room:
             flow.note_receivers(routed.label, len(routed.to))
         receivers = [self.participants[sid] for sid in routed.to]
         self.services.tally.data_sent[routed.label] += len(receivers)
+        self.services.tally.data_sent_bytes[routed.label] += len(receivers) * len(routed.data)
         for receiver in receivers:
             receiver.send_data(routed.label, routed.data, flow)
