@@ -364,6 +364,7 @@ class MeetingPage(QWidget):
         self.notices.stop()
         self.banner.stop()
         self.chat.close_chat()
+        self.chat_deeds.close()
         self.people_desk.close()
         self.stage.close_slots()
 

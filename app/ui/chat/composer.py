@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from PySide6.QtCore import QEvent, QPoint, QRectF, QSize, Qt, Signal
+from PySide6.QtCore import QEvent, QMimeData, QPoint, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import (
     QFocusEvent,
     QFontMetricsF,
@@ -34,6 +34,8 @@ from PySide6.QtWidgets import (
 from app.engine.events import Person
 from app.ui.chat.emoji import EmojiPicker
 from app.ui.chat.model import ChatRow
+from app.ui.chat.pasted import picture_in
+from app.ui.chat.previews import Previews
 from app.ui.theme import (
     Radius,
     TypeStyle,
@@ -41,6 +43,7 @@ from app.ui.theme import (
     fill_rounded,
     font_of,
     paint_icon,
+    rounded_path,
     stroke_rounded,
     theme,
 )
@@ -51,6 +54,7 @@ MAX_PICTURES = 10
 _TELL_LEFT_BELOW = 1_000
 _MAX_FIELD_PX = 120
 _FIELD_PAD_PX = 7
+_THUMBNAIL_PX = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +74,7 @@ class MessageField(QPlainTextEdit):
     focusChanged = Signal()
     editLastRequested = Signal()
     cancelled = Signal()
+    picturePasted = Signal(object)
 
     def __init__(self, parent: QWidget) -> None:
         super().__init__(parent)
@@ -129,6 +134,18 @@ class MessageField(QPlainTextEdit):
             self.cancelled.emit()
         else:
             super().keyPressEvent(event)
+
+    def canInsertFromMimeData(self, source: QMimeData) -> bool:
+        """A picture can be pasted too; it goes beside the text."""
+        return picture_in(source) is not None or super().canInsertFromMimeData(source)
+
+    def insertFromMimeData(self, source: QMimeData) -> None:
+        """Paste."""
+        clip = picture_in(source)
+        if clip is None:
+            super().insertFromMimeData(source)
+        else:
+            self.picturePasted.emit(clip)
 
     def focusInEvent(self, event: QFocusEvent) -> None:
         """The frame around the field shows the focus."""
@@ -238,13 +255,14 @@ class PictureChips(QWidget):
     def __init__(self, parent: QWidget) -> None:
         super().__init__(parent)
         self.setObjectName("chatPictures")
+        self.previews = Previews(self)
         self._column = QVBoxLayout(self)
         self._column.setContentsMargins(0, 0, 0, 0)
         self._column.setSpacing(4)
         self.hide()
 
-    def show_files(self, files: Sequence[Path]) -> None:
-        """List these pictures."""
+    def show_files(self, files: Sequence[Path], *, coming: int = 0) -> None:
+        """List these pictures; `coming` says how many more there will be in a moment."""
         while (item := self._column.takeAt(0)) is not None:
             widget = item.widget()
             if widget is not None:
@@ -254,18 +272,56 @@ class PictureChips(QWidget):
             line = QWidget(self)
             row = QHBoxLayout(line)
             row.setContentsMargins(4, 0, 0, 0)
+            row.addWidget(_Thumbnail(path, self.previews, line))
             row.addWidget(ElidedLabel(path.name, TypeStyle.CAPTION, "text2"), 1)
             remove = IconButton("x", f"Remove {path.name}", side_px=28, icon_px=12)
             remove.setObjectName(f"chatPictureRemove_{number}")
             remove.clicked.connect(lambda _checked=False, n=number: self.removed.emit(n))
             row.addWidget(remove)
             self._column.addWidget(line)
-        self.setVisible(bool(files))
+        if coming:
+            self._column.addWidget(TextLabel("Adding a picture…", TypeStyle.CAPTION, "text3"))
+        self.setVisible(bool(files) or coming > 0)
+
+
+class _Thumbnail(QWidget):
+    """The picture itself, small; its icon until it was read, or when it cannot be."""
+
+    def __init__(self, path: Path, previews: Previews, parent: QWidget) -> None:
+        super().__init__(parent)
+        self._path = path
+        self._previews = previews
+        self.setFixedSize(_THUMBNAIL_PX, _THUMBNAIL_PX)
+        previews.ready.connect(self._on_ready)
+
+    def _on_ready(self, path: str) -> None:
+        if path == str(self._path):
+            self.update()
+
+    def paintEvent(self, _event: QPaintEvent) -> None:
+        """Paint the middle of the picture under round corners."""
+        painter = QPainter(self)
+        box = QRectF(self.rect())
+        pixels = round(2 * _THUMBNAIL_PX * self.devicePixelRatioF())
+        image = self._previews.picture(self._path, pixels)
+        if image is None or image.isNull():
+            fill_rounded(painter, box, 6, color("surface3"))
+            paint_icon(painter, box.adjusted(8, 8, -8, -8), "image", color("text2"))
+            return
+        side = min(image.width(), image.height())
+        middle = QRectF((image.width() - side) / 2, (image.height() - side) / 2, side, side)
+        painter.setRenderHints(
+            QPainter.RenderHint.Antialiasing | QPainter.RenderHint.SmoothPixmapTransform
+        )
+        painter.setClipPath(rounded_path(box, 6))
+        painter.drawImage(box, image, middle)
 
 
 class Composer(QWidget):
     """Everything below the list. `submitted` carries a `Draft`, `edited` a row and its new text.
 
+    `picturePasted` carries a `Clip`: whoever makes a file of it says so with `expect_picture`
+    and brings it with `take_picture`, and nothing is sent in between.
     `typed` says that a character was written for somebody (identities), or that writing stopped.
     """
 
@@ -275,6 +331,7 @@ class Composer(QWidget):
     editLastRequested = Signal()
     moreRequested = Signal(QPoint)
     typed = Signal(bool, object)
+    picturePasted = Signal(object)
 
     def __init__(self, parent: QWidget) -> None:
         super().__init__(parent)
@@ -283,6 +340,7 @@ class Composer(QWidget):
         self._reply: ChatRow | None = None
         self._editing: ChatRow | None = None
         self._files: list[Path] = []
+        self._coming = 0
         self._before_edit = ""
         self._is_filling = False
         column = QVBoxLayout(self)
@@ -309,6 +367,7 @@ class Composer(QWidget):
         self.field.textChanged.connect(self._on_text)
         self.field.editLastRequested.connect(self.editLastRequested)
         self.field.cancelled.connect(self.cancel)
+        self.field.picturePasted.connect(self.picturePasted)
         self.send.clicked.connect(self._submit)
         self.attach.clicked.connect(self.attachRequested)
         self.emoji.clicked.connect(self._pick_emoji)
@@ -369,6 +428,23 @@ class Composer(QWidget):
         """Send these pictures with the next message."""
         self._set_files([*self._files, *files][:MAX_PICTURES])
         self.field.setFocus(Qt.FocusReason.OtherFocusReason)
+
+    def expect_picture(self) -> None:
+        """A picture is being made ready: the message waits for it."""
+        self._coming += 1
+        self._set_files(self._files)
+
+    def take_picture(self, path: Path | None) -> None:
+        """It is here; None when nothing came of it."""
+        self._coming -= 1
+        if path is None:
+            self._set_files(self._files)
+        else:
+            self.add_pictures([path])
+
+    def close_chat(self) -> None:
+        """The meeting is over: decode nothing more."""
+        self.pictures.previews.close()
 
     def start_reply(self, row: ChatRow) -> None:
         """Answer a message; a private one privately."""
@@ -462,6 +538,7 @@ class Composer(QWidget):
         left = MAX_TEXT_CHARS - len(text)
         ready = bool(text.strip() or (self._files and not self.is_editing))
         ready = ready and left >= 0 and (self.is_editing or self._receiver_is_here())
+        ready = ready and (self.is_editing or not self._coming)
         self.frame.set_ready(ready)
         self.left.setVisible(left < _TELL_LEFT_BELOW)
         if left < _TELL_LEFT_BELOW:
@@ -486,7 +563,7 @@ class Composer(QWidget):
 
     def _set_files(self, files: list[Path]) -> None:
         self._files = files
-        self.pictures.show_files(files)
+        self.pictures.show_files(files, coming=self._coming)
         self._refresh()
 
     def _remove_picture(self, number: int) -> None:

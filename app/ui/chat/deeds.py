@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from PySide6.QtCore import QObject, QPoint, Qt, QUrl
 from PySide6.QtGui import QDesktopServices
 from PySide6.QtWidgets import QFileDialog, QWidget
+from shiboken6 import isValid
 
 from app.engine.client import EngineClient
 from app.engine.safe_names import free_path, safe_file_name
@@ -25,10 +26,9 @@ from app.ui.chat.composer import Draft
 from app.ui.chat.links import needs_asking
 from app.ui.chat.model import ChatRow
 from app.ui.chat.panel import ChatPanel
+from app.ui.chat.pasted import PICTURE_SUFFIXES, Clip, PastedPictures
 from app.ui.stage.notices import Notices
 from app.ui.widgets import Menu, ToastArea, ask
-
-PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp")
 
 
 class Run(Protocol):
@@ -73,6 +73,7 @@ class ChatDeeds(QObject):
         self._open_panel = open_panel
         self._last_folder = Path.home()
         self._typing = False
+        self._pasted = PastedPictures()
         panel.sendRequested.connect(self._send)
         panel.editRequested.connect(self._edit)
         panel.deleteRequested.connect(self._ask_delete)
@@ -86,6 +87,7 @@ class ChatDeeds(QObject):
         panel.saveRequested.connect(self._save_picture)
         panel.filesRequested.connect(lambda: open_panel("files"))
         panel.attachRequested.connect(self._choose_attachments)
+        panel.composer.picturePasted.connect(self._paste)
         panel.moreRequested.connect(self._open_more)
         panel.announced.connect(notices.announce)
 
@@ -171,6 +173,29 @@ class ChatDeeds(QObject):
         if pictures:
             self._open_panel("chat")
             self._panel.add_pictures(pictures)
+
+    def _paste(self, clip: Clip) -> None:
+        if clip.files:
+            self.attach(clip.files)
+            return
+        composer = self._panel.composer
+        composer.expect_picture()
+
+        def on_done(path: Path) -> None:
+            if isValid(self):
+                composer.take_picture(path)
+
+        def on_error(error: WorldError) -> None:
+            if isValid(self):
+                composer.take_picture(None)
+                self._notices.tell_paste_refused(error.reason)
+
+        work = asyncio.to_thread(self._pasted.keep, clip)
+        self._run(work, on_done=on_done, on_error=on_error)
+
+    def close(self) -> None:
+        """The meeting is over."""
+        self._pasted.close()
 
     def _save_picture(self, path: Path, name: str) -> None:
         folder = self._engine.settings.downloads

@@ -238,6 +238,7 @@ class ChatPanel(QWidget):
     def close_chat(self) -> None:
         """The meeting is over: decode nothing more."""
         self.previews.close()
+        self.composer.close_chat()
 
     # -- place ------------------------------------------------------------------------------
 

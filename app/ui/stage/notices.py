@@ -32,6 +32,12 @@ _PLAIN_DEVICES = {
     DeviceKind.SPEAKER: "speakers",
 }
 
+_PASTE_WORDS = {
+    Reason.TOO_LARGE: "It is too large to send here.",
+    Reason.DISK_FULL: "The disk is full.",
+    Reason.DENIED: typeset("It couldn't be written to the disk."),
+}
+
 
 def refusal_text(reason: Reason) -> str:
     """What a person is told when the engine refused something in the meeting."""
@@ -121,6 +127,13 @@ class Notices(QObject):
         """A file could not even be started."""
         text = failure_text(reason, "")
         self._toasts.show_toast("file_refused", name, text, tone="danger", stays=True)
+
+    def tell_paste_refused(self, reason: Reason) -> None:
+        """A picture on the clipboard cannot go with the message."""
+        title = typeset("The picture can't be pasted")
+        text = _PASTE_WORDS.get(reason, "The clipboard holds nothing that can be sent.")
+        self._toasts.show_toast("paste_refused", title, text, tone="warn")
+        self.announce(f"{title}. {text}")
 
     def tell_nobody_receives(self) -> None:
         """A file for an empty meeting."""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import pytest
-from PySide6.QtCore import QPoint, QPointF, Qt, QUrl
-from PySide6.QtGui import QColor, QDesktopServices, QImage
+from PySide6.QtCore import QMimeData, QPoint, QPointF, QSize, Qt, QUrl
+from PySide6.QtGui import QClipboard, QColor, QDesktopServices, QGuiApplication, QImage
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QWidget
 
@@ -28,6 +30,7 @@ from app.engine.events import (
     TypingChanged,
 )
 from app.runtime.errors import Reason
+from app.ui.chat import pasted
 from app.ui.chat.composer import MAX_TEXT_CHARS
 from app.ui.chat.row_layout import RowLayout, Target
 from app.ui.widgets import Menu, TextLabel
@@ -358,6 +361,131 @@ def test_pictures_wait_beside_the_draft_and_other_files_go_to_files(
 
     assert sent(chat) == [(("",), {"to": (), "reply_to": "", "files": (picture,)})]
     assert not chat.is_shown("chatPictures")
+
+
+def paste(chat: Meeting) -> None:
+    QTest.keyClick(chat.page.chat.composer.field, Qt.Key.Key_V, Qt.KeyboardModifier.ControlModifier)
+
+
+@pytest.fixture
+def clipboard(qapp: QApplication) -> Iterator[QClipboard]:
+    """The clipboard, empty afterwards: what Python put there must not outlive Python."""
+    clipboard = QGuiApplication.clipboard()
+    yield clipboard
+    clipboard.clear()
+
+
+def bytes_of(kind: str, data: bytes, text: str = "") -> QMimeData:
+    mime = QMimeData()
+    mime.setData(kind, data)
+    if text:
+        mime.setText(text)
+    return mime
+
+
+def painted(width: int = 640, height: int = 360) -> QImage:
+    image = QImage(width, height, QImage.Format.Format_RGB32)
+    image.fill(QColor("#ff8800"))
+    return image
+
+
+def as_png(image: QImage) -> bytes:
+    return pasted.encode(pasted.Clip(image=image))[0]
+
+
+def test_a_pasted_picture_waits_beside_the_draft_and_goes_with_it(
+    chat: Meeting, clipboard: QClipboard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[bool] = []
+    encode = pasted.encode
+
+    def watched(one: pasted.Clip) -> tuple[bytes, str]:
+        threads.append(threading.current_thread() is threading.main_thread())
+        return encode(one)
+
+    monkeypatch.setattr(pasted, "encode", watched)
+    write(chat, "look")
+    clipboard.setImage(painted())
+    paste(chat)
+    paste(chat)
+    QApplication.processEvents()
+
+    assert threads == [False, False]
+    assert chat.page.chat.composer.field.toPlainText() == "look"
+    assert chat.is_shown("chatPictureRemove_1")
+    assert sent(chat) == []
+    thumbnails = chat.page.chat.composer.pictures.previews
+    first = chat.page.chat.composer.draft().files[0]
+    chat.qtbot.waitUntil(lambda: thumbnails.size_of(first) == QSize(640, 360), timeout=30_000)
+    chat.click("chatPictureRemove_1")
+    press_enter(chat)
+
+    ((args, options),) = sent(chat)
+    (path,) = cast("tuple[Path, ...]", options["files"])
+    assert (args, path.name) == (("look",), "Pasted picture.png")
+    assert QImage(str(path)).pixelColor(5, 5) == QColor("#ff8800")
+    # It may still be on its way, or be sent again: it stays until the meeting is over.
+    chat.page.close_meeting()
+    assert not path.parent.exists()
+
+
+def test_what_the_clipboard_has_as_a_file_is_sent_as_it_is(
+    chat: Meeting, clipboard: QClipboard
+) -> None:
+    data = as_png(painted(3, 2))
+    clipboard.setMimeData(bytes_of("image/png", data))
+    paste(chat)
+
+    (path,) = chat.page.chat.composer.draft().files
+    assert path.read_bytes() == data
+
+
+def test_text_is_pasted_as_before_also_where_a_picture_lies_beside_it(
+    chat: Meeting, clipboard: QClipboard
+) -> None:
+    field = chat.page.chat.composer.field
+    clipboard.setText("two\nlines")
+    paste(chat)
+    clipboard.setMimeData(bytes_of("image/png", as_png(painted()), text=" and cells"))
+    paste(chat)
+
+    assert field.toPlainText() == "two\nlines and cells"
+    assert not chat.is_shown("chatPictures")
+
+
+def test_a_copied_picture_file_is_attached_and_any_other_stays_text(
+    chat: Meeting, clipboard: QClipboard, tmp_path: Path
+) -> None:
+    for name in ("plan.png", "plan.pdf"):
+        mime = QMimeData()
+        mime.setUrls([QUrl.fromLocalFile(str(tmp_path / name))])
+        clipboard.setMimeData(mime)
+        paste(chat)
+
+    assert chat.page.chat.composer.draft().files == (tmp_path / "plan.png",)
+    assert chat.page.chat.composer.field.toPlainText().endswith("plan.pdf")
+    assert chat.engine.calls("send_file") == []
+
+
+def test_what_is_no_picture_is_told(chat: Meeting, clipboard: QClipboard) -> None:
+    clipboard.setMimeData(bytes_of("image/png", b"no picture at all"))
+    paste(chat)
+
+    assert chat.is_shown("toast_paste_refused")
+    assert not chat.is_shown("chatPictures")
+
+
+def test_a_message_waits_for_the_picture_that_is_being_made_ready(chat: Meeting) -> None:
+    composer = chat.page.chat.composer
+    write(chat, "look")
+    composer.expect_picture()
+    press_enter(chat)
+    assert sent(chat) == []
+    assert chat.is_shown("chatPictures")
+
+    composer.take_picture(None)
+    press_enter(chat)
+    assert [args for args, _ in sent(chat)] == [("look",)]
 
 
 def test_a_text_too_long_is_told_and_not_sent(chat: Meeting) -> None:
