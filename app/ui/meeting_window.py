@@ -157,7 +157,8 @@ class MeetingPage(QWidget):
             keep=partial(self.settingChosen.emit, "show_captions"),
         )
         self.banner = ReconnectBanner(self.stage)
-        self._files_allowed = True
+        self._rules = RoomRules()
+        self._files_allowed = self._chat_allowed = True
         self.drop = FileDrop(self, self.stage, self._bridge, self._may_send_files)
         self.toasts = ToastArea(self.stage)
         self.notices = Notices(self, self.toasts)
@@ -315,6 +316,7 @@ class MeetingPage(QWidget):
         me = self.roster.me
         self.chat.set_people(self.roster.others, can_moderate=may_moderate(me))
         self.control_bar.set_can_end(me is not None and me.role is Role.HOST)
+        self._show_allowed()
         self.people_desk.refresh()
 
     def _set_reconnecting(self, on: bool) -> None:
@@ -369,9 +371,16 @@ class MeetingPage(QWidget):
         self.stage.close_slots()
 
     def _on_rules(self, rules: RoomRules) -> None:
-        self._files_allowed = rules.files or may_moderate(self.roster.me)
+        self._rules = rules
+        self._show_allowed()
+
+    def _show_allowed(self) -> None:
+        """What guests may do holds for guests: the rules or one's own role may have changed."""
+        moderates = may_moderate(self.roster.me)
+        self._files_allowed = self._rules.files or moderates
+        self._chat_allowed = self._rules.chat or moderates
         self.files.set_allowed(self._files_allowed)
-        self.chat.set_allowed(rules.chat or may_moderate(self.roster.me))
+        self.chat.set_allowed(self._chat_allowed)
 
     def _may_send_files(self) -> bool:
         return self._files_allowed and not self._is_reconnecting
@@ -607,18 +616,20 @@ class MeetingPage(QWidget):
             icon="push-pin-slash" if pinned else "push-pin",
             name="actionPin",
         )
-        menu.add_item(
-            f"Message {person.name}",
-            partial(self._message, person),
-            icon="chat-circle-text",
-            name="actionMessage",
-        )
-        menu.add_item(
-            f"Send a file to {person.name}",
-            partial(self._choose_files, identity),
-            icon="file-arrow-up",
-            name="actionSendFile",
-        )
+        if self._chat_allowed:
+            menu.add_item(
+                f"Message {person.name}",
+                partial(self._message, person),
+                icon="chat-circle-text",
+                name="actionMessage",
+            )
+        if self._files_allowed:
+            menu.add_item(
+                f"Send a file to {person.name}",
+                partial(self._choose_files, identity),
+                icon="file-arrow-up",
+                name="actionSendFile",
+            )
         self.people_desk.fill_person_menu(menu, person)
         menu.popup(self._inside(menu, at))
 

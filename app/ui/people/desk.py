@@ -50,6 +50,19 @@ _RULE_WORDS = {
 }
 
 
+_ONLY_IF_ADMITTED = "They can come back only if you admit them."
+_MUST_ASK = typeset(
+    "They have to ask before they come back. Someone who starts Lanai anew isn't recognised: "
+    "turn on the waiting room to be sure."
+)
+_ROLE_WORDS = {
+    (Role.GUEST, Role.COHOST): (
+        typeset("You're a co-host now"),
+        "You can admit, mute and remove people, and change the host controls.",
+    ),
+    (Role.COHOST, Role.GUEST): (typeset("You're no longer a co-host"), ""),
+}
+
 _Deed = Callable[[str], Coroutine[Any, Any, None]]
 
 
@@ -96,6 +109,7 @@ class PeopleDesk(QObject):
         self._toasts = toasts
         self._notices = notices
         self._rules: RoomRules | None = None
+        self._role: Role | None = None
         self._knocks: tuple[Knock, ...] = ()
         self._shown_knocks: tuple[Knock, ...] = ()
         self.reactions = ReactionLayer(stage, self._place_of)
@@ -150,6 +164,7 @@ class PeopleDesk(QObject):
         self._show_knocks()
         if not moderates:
             self.popover.close()
+        self._tell_role(me.role if me is not None else None)
 
     def close(self) -> None:
         """The meeting is over here."""
@@ -168,6 +183,13 @@ class PeopleDesk(QObject):
                     self._toasts.show_toast(f"rule_{rule}", text)
                     self._notices.announce(text)
         self.rulesChanged.emit(rules)
+
+    def _tell_role(self, role: Role | None) -> None:
+        before, self._role = self._role, role
+        if before is not None and role is not None and (before, role) in _ROLE_WORDS:
+            title, text = _ROLE_WORDS[before, role]
+            self._toasts.show_toast("role", title, text)
+            self._notices.announce(f"{title}. {text}".strip())
 
     def _show_rules(self) -> None:
         if self._rules is not None:
@@ -396,7 +418,10 @@ class PeopleDesk(QObject):
         )
 
     def _ask_remove(self, person: Person) -> None:
-        text = "They can come back only if you admit them." if self._rules is not None else ""
+        text = ""
+        if self._rules is not None:
+            # Without a waiting room the door knows again only an app that was not started anew.
+            text = _ONLY_IF_ADMITTED if self._rules.lobby else _MUST_ASK
         ask(
             self._page,
             f"Remove {person.name}?",

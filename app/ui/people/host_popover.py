@@ -124,13 +124,16 @@ class HostPopover(Popover):
             column.addLayout(self._line(choice))
         column.addSpacing(2)
         column.addLayout(self._limit_line())
-        column.addSpacing(12)
-        column.addWidget(Hairline())
-        column.addSpacing(12)
+        self._foot = QWidget()
+        foot = QVBoxLayout(self._foot)
+        foot.setContentsMargins(0, 12, 0, 0)
+        foot.setSpacing(12)
+        foot.addWidget(Hairline())
         self._end = Button("End meeting for everyone", "phone-x", tone="danger")
         self._end.setObjectName("hostEndForAll")
         self._end.clicked.connect(self._on_end)
-        column.addWidget(self._end)
+        foot.addWidget(self._end)
+        column.addWidget(self._foot)
 
     def _line(self, choice: _Choice) -> QHBoxLayout:
         row = QHBoxLayout()
@@ -161,7 +164,7 @@ class HostPopover(Popover):
 
     def set_can_end(self, can_end: bool) -> None:
         """Only the host ends the meeting; a co-host looks after it."""
-        self._end.setVisible(can_end)
+        self._foot.setVisible(can_end)
 
     def _on_switch(self, rule: str, on: bool) -> None:
         switch = self._switches[rule]

@@ -23,7 +23,7 @@ from app.engine.events import (
 from app.runtime.errors import Reason, WorldError
 from app.ui.people.host_popover import HostPopover
 from app.ui.theme import color
-from app.ui.widgets import Switch
+from app.ui.widgets import Switch, TextLabel
 from tests.gui.meeting.conftest import MakeMeeting, Meeting
 from tests.support.fake_engine import people
 
@@ -302,6 +302,53 @@ def test_removing_is_asked_for_first(meeting: Meeting) -> None:
     answer(meeting, yes=True)
 
     assert [args for name, args, _ in meeting.engine.asked if name == "remove"] == [("mia-2",)]
+
+
+@pytest.mark.parametrize(
+    ("lobby", "words"), [(True, "only if you admit them"), (False, "turn on the waiting room")]
+)
+def test_the_host_is_told_how_far_removing_somebody_goes(
+    meeting: Meeting, lobby: bool, words: str
+) -> None:
+    meeting.post(RoomRulesChanged(replace(RULES, lobby=lobby)))
+    host_menu(meeting, "mia-2")
+    meeting.choose("actionRemove")
+
+    shown = [label.text() for label in meeting.find("confirmDialog").findChildren(TextLabel)]
+    assert any(words in text for text in shown)
+
+
+def test_who_becomes_cohost_and_guest_again_is_told_so(make_meeting: MakeMeeting) -> None:
+    meeting = make_meeting()
+    me = replace(people(4)[0], role=Role.GUEST)
+    meeting.post(PersonChanged(me))
+    assert meeting.page.toasts.titles() == []
+
+    meeting.post(PersonChanged(replace(me, role=Role.COHOST)))
+    assert meeting.page.toasts.titles() == ["You\u2019re a co-host now"]
+
+    meeting.post(PersonChanged(me))
+    assert meeting.page.toasts.titles() == ["You\u2019re no longer a co-host"]
+
+
+def test_what_the_host_turned_off_follows_the_role(make_meeting: MakeMeeting) -> None:
+    meeting = make_meeting()
+    me = replace(people(4)[0], role=Role.GUEST)
+    meeting.post(PersonChanged(me), RoomRulesChanged(replace(RULES, chat=False, files=False)))
+    meeting.page.open_panel("chat")
+    assert not meeting.is_shown("chatInput")
+    host_menu(meeting, "mia-2")
+    assert menu_actions(meeting).isdisjoint({"actionMessage", "actionSendFile"})
+    meeting.find("personMenu").close()
+
+    meeting.post(PersonChanged(replace(me, role=Role.COHOST)))
+    assert meeting.is_shown("chatInput")
+    host_menu(meeting, "mia-2")
+    assert {"actionMessage", "actionSendFile"} <= menu_actions(meeting)
+    meeting.find("personMenu").close()
+
+    meeting.post(PersonChanged(me))
+    assert not meeting.is_shown("chatInput")
 
 
 def test_a_refused_deed_names_the_person(meeting: Meeting) -> None:

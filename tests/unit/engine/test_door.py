@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from app.engine.client import RoomLookup
-from app.engine.door import _parse, read_lookup, refusal_of
+from app.engine.door import HeldToken, _parse, read_lookup, refusal_of
+from app.protocol.invite import Link, LinkKind
 from app.runtime.errors import Reason, WorldError
 
 json_values = st.recursive(
@@ -68,3 +70,12 @@ def test_refusals_mean_what_the_design_says() -> None:
 
     for (status, error), reason in answers.items():
         assert refusal_of(status, {"error": error}).reason is reason
+
+
+def test_who_comes_back_is_known_however_the_room_was_written() -> None:
+    typed = Link(LinkKind.INVITE, "192.0.2.2", 7880, room="garden-club")
+    held = HeldToken(typed.door_url, typed.room, "token")
+
+    assert held.token_for(replace(typed, room="Garden club")) == "token"
+    assert held.token_for(replace(typed, room="Tea club")) == ""
+    assert held.token_for(replace(typed, host="192.0.2.3")) == ""
