@@ -67,6 +67,6 @@ def find_keys(
     if not found:
         raise NoKeyError(
             "no API key: give --api-key and --api-secret, or --config with a file that has keys, "
-            "set LIVEKIT_KEYS, or use --dev"
+            "set LIVEKIT_KEYS, or use --dev; for what the app hosts here, `token` takes --hosted"
         )
     return found

@@ -9,7 +9,8 @@ from app.engine.developer import RpcRequest
 
 _FRAME = '''"""{title}
 
-Set LIVEKIT_URL and LIVEKIT_TOKEN first; `python main.py token` makes a token.
+Set LIVEKIT_URL (ws:// and the address in the invitation) and LIVEKIT_TOKEN first. On the computer
+that hosts the meeting `python main.py token --hosted --room ROOM --identity script` prints a token.
 """
 
 import asyncio

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import pytest
 
 from app.protocol.token import verify_token
 from app.roles import token
 from app.roles.keys import DEV_KEY, DEV_SECRET, NoKeyError, find_keys, parse_key_pairs
+from app.runtime.paths import Paths
 
 SECRET = "s" * 32
 ARGUMENTS = ["--room", "r", "--identity", "ada"]
@@ -39,6 +41,23 @@ def test_the_development_key_needs_asking(capsys: pytest.CaptureFixture[str]) ->
     assert token.main([*ARGUMENTS, "--dev"]) == 0
     claims = verify_token(capsys.readouterr().out.strip(), {DEV_KEY: DEV_SECRET}, now_s=time.time())
     assert not claims.video.room_admin
+
+
+def test_what_the_app_hosts_here_is_entered_with_the_apps_own_key(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LANAI_HOME", str(tmp_path))
+    file = Paths.default().config / "server-key"
+    file.parent.mkdir(parents=True)
+    file.write_text(f"own:{SECRET}\n")
+    monkeypatch.setenv("LIVEKIT_KEYS", f"other: {'o' * 32}")
+
+    assert token.main([*ARGUMENTS, "--hosted"]) == 0
+    printed = capsys.readouterr().out.strip()
+    assert verify_token(printed, {"own": SECRET}, now_s=time.time()).identity == "ada"
+
+    assert token.main([*ARGUMENTS, "--hosted", "--api-key", "k", "--api-secret", "x" * 32]) == 0
+    verify_token(capsys.readouterr().out.strip(), {"k": "x" * 32}, now_s=time.time())
 
 
 def test_flags_win_over_the_environment() -> None:
