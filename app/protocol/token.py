@@ -21,6 +21,8 @@ from app.protocol.errors import ProtocolError
 LEEWAY_S = 60
 DEFAULT_TTL_S = 6 * 3600
 MAX_TOKEN_CHARS = 64_000
+# Our own: in an invitation what it is for, in an access token which invitation it came of.
+LANAI_CLAIM = "lanai"
 
 _jws = PyJWS(algorithms=["HS256"])
 
@@ -153,6 +155,7 @@ def issue_token(
     attributes: Mapping[str, str] | None = None,
     kind: str = "",
     sha256: str = "",
+    invitation: str = "",
 ) -> str:
     """Return a signed token for `identity`, valid from `now_s` for `ttl_s`."""
     claims: dict[str, Any] = {
@@ -169,6 +172,7 @@ def issue_token(
         "kind": kind,
         "sha256": sha256,
         "video": grant_to_claim(grant),
+        LANAI_CLAIM: {"invitation": invitation} if invitation else {},
     }
     claims.update({key: value for key, value in optional.items() if value})
     return sign_claims(claims, api_secret=api_secret)

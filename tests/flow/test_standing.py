@@ -14,7 +14,7 @@ from livekit.protocol import models
 
 from app.host.keys import KeyPair
 from app.host.tokens import invitation
-from app.protocol.token import peek_claims
+from app.protocol.token import peek_claims, sign_claims
 from app.server.config import HostedRoom, ServerConfig
 from app.server.service import SfuService
 from tests.support.door_client import ROOM, DoorClient, hosting, token_as
@@ -194,6 +194,47 @@ async def test_the_link_that_made_a_cohost_does_so_no_more_once_it_was_taken_bac
     async with hosting(state, lobby=True) as (_, door):
         assert (await door.knock("Somebody", invite=link))[0] == 202
         assert (await admit_again(door, held, invite=link))["role"] == "guest"
+
+
+async def test_a_link_without_a_number_of_its_own_is_taken_back_too(
+    http: aiohttp.ClientSession,
+) -> None:
+    content = {"lanai": {"room": ROOM, "role": "cohost"}}
+    times = {"iss": KEY, "exp": int(time.time()) + 600}
+    link = sign_claims({**times, **content}, api_secret=SECRET)
+    rewritten = sign_claims({**content, **times}, api_secret=SECRET)
+    async with hosting(lobby=True) as (service, door):
+        held = (await door.knock("Cleo", invite=link))[1]["participant_token"]
+        async with RawSignal(service.url, HOST), RawSignal(service.url, held):
+            assert (await door.set_role(HOST, peek_claims(held)["sub"], "guest"))[0] == 200
+        for same in (link, rewritten):
+            assert (await door.knock("Somebody", invite=same))[0] == 202
+
+
+async def test_tokens_kept_in_reserve_lose_their_role_with_the_link_and_others_here_keep_theirs(
+    http: aiohttp.ClientSession,
+) -> None:
+    link = invitation(KeyPair(KEY, SECRET), room=ROOM, now_s=time.time(), role="cohost")
+    async with hosting() as (service, door):
+        twirp = Twirp(service, http)
+        held, reserve, dans = [
+            (await door.knock(name, invite=link))[1]["participant_token"]
+            for name in ("Cleo", "Cleo again", "Dan")
+        ]
+        listing = ("ListParticipants", {"room": ROOM})
+        async with (
+            RawSignal(service.url, HOST),
+            RawSignal(service.url, held),
+            RawSignal(service.url, dans) as dan,
+        ):
+            assert (await twirp.call(reserve, listing[0], **listing[1]))[0] == 200
+            assert (await remove(twirp, HOST, peek_claims(held)["sub"]))[0] == 200
+            assert await rights_left(twirp, door, reserve) == NOTHING
+            assert (await twirp.call(dans, listing[0], **listing[1]))[0] == 200
+            fresh = (await dan.receive("refresh_token")).refresh_token
+            assert (await twirp.call(fresh, listing[0], **listing[1]))[0] == 200
+        async with RawSignal(service.url, reserve) as sleeper:
+            assert sleeper.joined.participant.attributes["lanai.role"] == "guest"
 
 
 async def test_who_was_let_in_as_a_stranger_is_not_the_one_whose_token_is_shown_then() -> None:

@@ -11,6 +11,7 @@ invitation) pass both. Guessing is slowed down per address. The host's own side 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import hmac
 import json
 import secrets
@@ -24,6 +25,7 @@ from aiohttp import web
 from app.protocol.compat import SERVER_COMPAT_VERSION
 from app.protocol.ids import slug
 from app.protocol.token import (
+    LANAI_CLAIM,
     Claims,
     TokenError,
     TokenFault,
@@ -144,8 +146,10 @@ class Door:
                 self._gates.knocks_changed(gate)
         name = knock.name if knock is not None else wish.name
         identity = known or f"{slug(name)}-{secrets.token_hex(3)}"
-        self._gates.note_issued(gate, identity, role, invitation)
-        return self._issue(request, gate, name, role, identity)
+        self._gates.note_issued(gate, identity)
+        # A guest's place is everybody's: what it came of does not matter.
+        came_of = invitation if role != "guest" else ""
+        return self._issue(request, gate, name, role, identity, came_of)
 
     def _wait(
         self, request: web.Request, gate: Gate, wish: _Wish, knock: Knock | None, known: str
@@ -177,7 +181,13 @@ class Door:
         return web.json_response({"knock_id": knock.id, "retry_ms": RETRY_MS}, status=202)
 
     def _issue(
-        self, request: web.Request, gate: Gate, name: str, role: str, identity: str
+        self,
+        request: web.Request,
+        gate: Gate,
+        name: str,
+        role: str,
+        identity: str,
+        invitation: str,
     ) -> web.Response:
         api_key, api_secret = self._config.signing_pair
         token = issue_token(
@@ -188,6 +198,7 @@ class Door:
             now_s=time.time(),
             grant=grant_for(role, gate.name),
             attributes={ROLE_ATTRIBUTE: role},
+            invitation=invitation,
         )
         scheme = "wss" if request.secure else "ws"
         return web.json_response(
@@ -212,14 +223,18 @@ class Door:
         except TokenError as error:
             is_old = error.kind is TokenFault.EXPIRED
             raise DoorRefusal(401, "invite_expired" if is_old else "invite_invalid") from error
-        content = claims.get("lanai")
+        content = claims.get(LANAI_CLAIM)
         if not isinstance(content, dict) or content.get("room") != room or "video" in claims:
             raise DoorRefusal(401, "invite_invalid")
         role = content.get("role", "guest")
         if role not in ROLES:
             raise DoorRefusal(401, "invite_invalid")
-        invitation = content.get("jti", "")
-        return str(role), invitation if isinstance(invitation, str) else ""
+        invitation = content.get("jti")
+        if not isinstance(invitation, str) or not invitation:
+            # Of what it says, never of how it is written: that can be varied.
+            said = json.dumps(claims, sort_keys=True).encode()
+            invitation = hashlib.sha256(said).hexdigest()[:16]
+        return str(role), invitation
 
     def _identity_of(self, token: str, gate: Gate) -> str:
         """Who comes back, by the token held from before; "" for a stranger.

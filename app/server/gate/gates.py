@@ -25,7 +25,7 @@ from app.server.config import HostedRoom, ServerConfig
 from app.server.gate.gate import Gate, is_guest, permission_is_same
 from app.server.gate.guests import DOOR_TOPIC, SHARED_SOURCES, GuestFilter, restricted
 from app.server.gate.lobby import Knock
-from app.server.gate.standing import ROLE_ATTRIBUTE, with_role
+from app.server.gate.standing import ROLE_ATTRIBUTE, invitation_of, role_of, with_role
 
 if TYPE_CHECKING:
     from app.server.room.participant import Participant
@@ -135,6 +135,7 @@ class Gates:
             return
         if reason == models.DisconnectReason.PARTICIPANT_REMOVED:
             gate.standing.note_removed(participant.identity)
+            self._retire_invitation(gate, participant)
             self._save()
 
     def permission_set(self, room: Room, participant: Participant) -> None:
@@ -184,6 +185,8 @@ class Gates:
         if room is None or participant is None:
             return False
         gate.standing.set_role(identity, role)
+        if role == "guest":
+            self._retire_invitation(gate, participant)
         self._save()
         participant.claims = with_role(participant.claims, role)
         participant.info.attributes[ROLE_ATTRIBUTE] = role
@@ -196,10 +199,9 @@ class Gates:
         log.info("role changed", room=room.info.sid, participant=participant.sid, role=role)
         return True
 
-    def note_issued(self, gate: Gate, identity: str, role: str, invitation: str) -> None:
+    def note_issued(self, gate: Gate, identity: str) -> None:
         """The door gave somebody a token: a lock that closes now does not shut this one out."""
-        is_invited = gate.standing.note_invited(identity, role, invitation)
-        if gate.standing.note_member(identity) or is_invited:
+        if gate.standing.note_member(identity):
             self._save()
 
     async def settled(self) -> None:
@@ -214,6 +216,19 @@ class Gates:
         await self.settled()
 
     # --- inside
+
+    def _retire_invitation(self, gate: Gate, participant: Participant) -> None:
+        """Whoever lost a role gets none by the same link again; others who are here keep theirs."""
+        invitation = invitation_of(participant.claims)
+        room = self.room_of(gate)
+        if not invitation:
+            return
+        for other in room.participants.values() if room is not None else ():
+            role = role_of(other.claims)
+            came_of_it = invitation_of(other.claims) == invitation
+            if came_of_it and other is not participant and role != "guest":
+                gate.standing.set_role(other.identity, role)
+        gate.standing.retire(invitation)
 
     def _restrict(self, gate: Gate, participant: Participant) -> bool:
         """Make somebody's permission what the rules leave of it; True when it changed."""

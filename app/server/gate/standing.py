@@ -3,8 +3,9 @@
 A token cannot be called back. So a person who was made guest again, or was removed, is known
 here by identity, and every use of that person's tokens goes through `effective`: whatever they
 were signed to allow, they are worth what the person is now. Who was removed and is admitted
-again comes back as a guest. An invitation that made somebody co-host or host does so no more
-once that person has lost the role: the link is still in their hands.
+again comes back as a guest. An invitation that made somebody co-host or host does so no more once
+that person has lost the role, for the link is still in their hands; nor do tokens that it gave
+before, which name it, unless their bearers were in the room then.
 
 What the door signs is good for its own room alone, though some grants of the wire (`roomCreate`)
 know no room: `is_of_door` tells its tokens from those of whoever holds the server's keys.
@@ -17,7 +18,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from app.protocol.token import Claims, VideoGrant, grant_to_claim
+from app.protocol.token import LANAI_CLAIM, Claims, VideoGrant, grant_to_claim
 
 # Each may do what the one before may.
 ROLES = ("guest", "cohost", "host")
@@ -50,6 +51,13 @@ def is_of_door(claims: Claims) -> bool:
     return ROLE_ATTRIBUTE in claims.attributes
 
 
+def invitation_of(claims: Claims) -> str:
+    """Return the invitation that a token was given for, "" for none."""
+    content = claims.raw.get(LANAI_CLAIM)
+    invitation = content.get("invitation") if isinstance(content, Mapping) else None
+    return invitation if isinstance(invitation, str) else ""
+
+
 def with_role(claims: Claims, role: str) -> Claims:
     """Return the claims with the rights of `role`, everything else as it was."""
     video = replace(claims.video, room_admin=role != "guest", room_create=role == "host")
@@ -65,8 +73,7 @@ class Standing:
         self._roles: OrderedDict[str, str] = OrderedDict()
         self._removed: OrderedDict[str, None] = OrderedDict()
         self._members: OrderedDict[str, None] = OrderedDict()
-        # Which invitation gave somebody a role above guest, and which give none any more.
-        self._invited_by: OrderedDict[str, str] = OrderedDict()
+        # Invitations that give no role above guest any more.
         self._retired: OrderedDict[str, None] = OrderedDict()
 
     def effective(self, claims: Claims) -> Claims:
@@ -74,13 +81,13 @@ class Standing:
         if claims.identity in self._removed:
             return with_role(claims, "guest")
         role = self._roles.get(claims.identity)
+        if role is None and invitation_of(claims) in self._retired:
+            role = "guest"
         return claims if role is None or role == role_of(claims) else with_role(claims, role)
 
     def set_role(self, identity: str, role: str) -> None:
         """Remember a role that differs from older tokens of this person."""
         _remember(self._roles, identity, role)
-        if role == "guest":
-            self._retire_invitation(identity)
 
     def role_at_door(self, identity: str, invited_as: str, invitation: str) -> str:
         """Return what somebody comes in as who brings an invitation for a role.
@@ -91,17 +98,9 @@ class Standing:
             invited_as = "guest"
         return self._roles.get(identity, invited_as)
 
-    def note_invited(self, identity: str, role: str, invitation: str) -> bool:
-        """An invitation made somebody more than a guest; False when that was known."""
-        if role == "guest" or not invitation or self._invited_by.get(identity) == invitation:
-            return False
-        _remember(self._invited_by, identity, invitation)
-        return True
-
-    def _retire_invitation(self, identity: str) -> None:
-        invitation = self._invited_by.pop(identity, "")
-        if invitation:
-            _remember(self._retired, invitation, None)
+    def retire(self, invitation: str) -> None:
+        """Let an invitation be worth a guest's place from now on."""
+        _remember(self._retired, invitation, None)
 
     def is_removed(self, identity: str) -> bool:
         """Whether this person was sent away and not admitted since."""
@@ -130,7 +129,6 @@ class Standing:
             "roles": dict(self._roles),
             "removed": list(self._removed),
             "members": list(self._members),
-            "invited_by": dict(self._invited_by),
             "retired": list(self._retired),
         }
 
@@ -146,8 +144,6 @@ class Standing:
         for key, table in lists:
             for name in _texts(values.get(key)):
                 _remember(table, name, None)
-        for identity, invitation in _pairs(values.get("invited_by")):
-            _remember(standing._invited_by, identity, invitation)
         for identity, role in _pairs(values.get("roles")):
             if role in ROLES:
                 standing.set_role(identity, role)

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from app.protocol.token import Claims
-from app.server.gate.standing import Standing, grant_for, is_of_door, role_of, with_role
+from app.server.gate.standing import (
+    Standing,
+    grant_for,
+    invitation_of,
+    is_of_door,
+    role_of,
+    with_role,
+)
 
 COHOST = with_role(Claims("cleo", video=grant_for("cohost", "room")), "cohost")
 
@@ -36,25 +44,29 @@ def test_an_older_list_of_the_removed_takes_their_roles_too() -> None:
     assert old.role_at_door("dan", "guest", "") == "cohost"
 
 
-@pytest.mark.parametrize("is_removed", [False, True])
-def test_an_invitation_is_worth_a_guests_place_once_its_bearer_lost_the_role(
-    is_removed: bool,
-) -> None:
+def test_an_invitation_that_was_taken_back_is_worth_a_guests_place() -> None:
     standing = Standing()
-    assert standing.note_invited("cleo", "cohost", "a")
-    assert not standing.note_invited("cleo", "cohost", "a")
-    assert not standing.note_invited("bo", "guest", "g")
-    assert not standing.note_invited("dan", "cohost", "")
+    came_of_it = replace(COHOST, identity="dan", raw={"lanai": {"invitation": "a"}})
+    assert invitation_of(came_of_it) == "a"
+    assert role_of(standing.effective(came_of_it)) == "cohost"
     assert standing.role_at_door("", "cohost", "a") == "cohost"
-    standing = read_again(standing)
-    if is_removed:
-        standing.note_removed("cleo")
-    else:
-        standing.set_role("cleo", "guest")
+    standing.set_role("cleo", "guest")
+    standing.retire("a")
     for known in (standing, read_again(standing)):
         assert known.role_at_door("", "cohost", "a") == "guest"
         assert known.role_at_door("cleo", "cohost", "b") == "guest"
         assert known.role_at_door("", "cohost", "b") == "cohost"
+        # Not only the link: tokens that it gave before, too.
+        assert role_of(known.effective(came_of_it)) == "guest"
+        assert role_of(known.effective(replace(COHOST, identity="eve"))) == "cohost"
+    # What a host said of somebody counts more.
+    standing.set_role("dan", "cohost")
+    assert role_of(standing.effective(came_of_it)) == "cohost"
+
+
+@pytest.mark.parametrize("claim", [None, "a", {"invitation": 3}, {}])
+def test_a_token_that_came_of_no_invitation_says_so(claim: object) -> None:
+    assert invitation_of(Claims("x", raw={"lanai": claim})) == ""
 
 
 def test_a_token_is_the_doors_when_it_names_a_role() -> None:
@@ -65,8 +77,8 @@ def test_a_token_is_the_doors_when_it_names_a_role() -> None:
 @pytest.mark.parametrize(
     "damaged",
     [
-        {"roles": [], "removed": {}, "members": None, "invited_by": 3, "retired": "x"},
-        {"roles": {"cleo": "king"}, "removed": [3], "invited_by": {"cleo": 4}, "retired": [None]},
+        {"roles": [], "removed": {}, "members": None, "retired": "x"},
+        {"roles": {"cleo": "king"}, "removed": [3], "retired": [None]},
     ],
 )
 def test_damaged_books_are_empty_ones(damaged: dict[str, object]) -> None:
