@@ -34,7 +34,7 @@ from PySide6.QtWidgets import (
 from app.engine.events import Person
 from app.ui.chat.emoji import EmojiPicker
 from app.ui.chat.model import ChatRow
-from app.ui.chat.pasted import picture_in
+from app.ui.chat.pasted import may_hold_picture, picture_in
 from app.ui.chat.previews import Previews
 from app.ui.theme import (
     Radius,
@@ -136,8 +136,8 @@ class MessageField(QPlainTextEdit):
             super().keyPressEvent(event)
 
     def canInsertFromMimeData(self, source: QMimeData) -> bool:
-        """A picture can be pasted too; it goes beside the text."""
-        return picture_in(source) is not None or super().canInsertFromMimeData(source)
+        """A picture can be pasted too. Asked for a menu: it is not fetched for that."""
+        return may_hold_picture(source) or super().canInsertFromMimeData(source)
 
     def insertFromMimeData(self, source: QMimeData) -> None:
         """Paste."""

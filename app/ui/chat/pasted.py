@@ -36,6 +36,11 @@ class Clip:
     image: QImage | None = None
 
 
+def may_hold_picture(mime: QMimeData) -> bool:
+    """Whether a picture is announced; what it is made of stays with the program that has it."""
+    return mime.hasImage() or any(kind.startswith("image/") for kind in mime.formats())
+
+
 def picture_in(mime: QMimeData) -> Clip | None:
     """What can be sent as a picture; None where text is meant, or nothing that can be sent."""
     urls = mime.urls()

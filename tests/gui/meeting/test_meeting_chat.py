@@ -453,6 +453,23 @@ def test_text_is_pasted_as_before_also_where_a_picture_lies_beside_it(
     assert not chat.is_shown("chatPictures")
 
 
+def test_a_menu_offers_to_paste_a_picture_without_fetching_it(chat: Meeting) -> None:
+    class Far(QMimeData):
+        def formats(self) -> list[str]:
+            return ["image/png"]
+
+        def hasFormat(self, kind: str) -> bool:  # noqa: N802 - Qt's name
+            return kind == "image/png"
+
+        def retrieveData(self, kind: str, _as: object) -> bytes:  # noqa: N802 - Qt's name
+            raise AssertionError(f"{kind} was fetched from another program")
+
+    field = chat.page.chat.composer.field
+    assert field.canInsertFromMimeData(bytes_of("image/png", b""))
+    assert field.canInsertFromMimeData(Far())
+    assert not field.canInsertFromMimeData(bytes_of("audio/wav", b""))
+
+
 def test_a_copied_picture_file_is_attached_and_any_other_stays_text(
     chat: Meeting, clipboard: QClipboard, tmp_path: Path
 ) -> None:

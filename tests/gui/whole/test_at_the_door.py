@@ -60,6 +60,8 @@ def test_the_host_admits_removes_and_then_denies_somebody(stage: Stage, guest: G
     entering = stage.loop.create_task(guest.engine.join(knocking(guest, stage)))
     stage.click("controlPeople")
     stage.wait(lambda: len(stage.seen(KnockArrived)) == 2)
+    people = stage.find("controlPeople")
+    assert people.accessibleName() == "People, 1 waiting, 1"
     again = stage.seen(KnockArrived)[1].knock.id
     deny = stage.find(f"lobbyDeny_{again}")
     assert isinstance(deny, QAbstractButton)
@@ -68,6 +70,7 @@ def test_the_host_admits_removes_and_then_denies_somebody(stage: Stage, guest: G
     error = entering.exception()
     assert isinstance(error, WorldError)
     assert error.reason is Reason.DENIED
+    stage.wait(lambda: people.accessibleName() == "People, 1")
 
 
 @pytest.mark.parametrize("admit", [True, False])

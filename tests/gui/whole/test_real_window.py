@@ -17,13 +17,15 @@ from typing import Any, TypeVar
 
 import pytest
 import structlog.testing
-from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
-from PySide6.QtGui import QDragEnterEvent, QDropEvent
+from PySide6.QtCore import QMimeData, QPoint, QPointF, QSize, Qt, QUrl
+from PySide6.QtGui import QColor, QDragEnterEvent, QDropEvent, QGuiApplication, QImage
 from PySide6.QtWidgets import QApplication, QPlainTextEdit, QTextEdit, QWidget
 from pytestqt.qtbot import QtBot
 
 from app.engine.client import EngineClient, GeneratedMedia, JoinSpec
 from app.engine.events import (
+    AttachmentState,
+    ChatAttachment,
     ChatReceived,
     EndCause,
     Event,
@@ -182,6 +184,11 @@ def test_host_join_chat_drop_a_file_mute_and_leave(
     stage.qtbot.keyClicks(field_, "Hello Mia")
     stage.qtbot.keyClick(field_, Qt.Key.Key_Return)
     stage.wait(lambda: guest.seen(ChatReceived, lambda line: line.text == "Hello Mia"))
+    paste_a_picture(stage, field_)
+    stage.wait(lambda: pictures_here(guest))
+    (picture,) = pictures_here(guest)
+    assert picture.name == "Pasted picture.png"
+    assert QImage(str(picture.path)).size() == QSize(320, 200)
     stage.run(guest.engine.send_chat("Hello Noa"))
     stage.wait(lambda: stage.text_on_screen("Hello Noa"))
 
@@ -209,6 +216,27 @@ def test_host_join_chat_drop_a_file_mute_and_leave(
     stage.wait_for_page("endPage")
     (end,) = stage.seen(MeetingEnded)
     assert end.cause is EndCause.LEFT
+
+
+def paste_a_picture(stage: Stage, field_: QWidget) -> None:
+    """Ctrl+V, and Enter once the picture lies beside the draft."""
+    image = QImage(320, 200, QImage.Format.Format_RGB32)
+    image.fill(QColor("#3ecfbb"))
+    clipboard = QGuiApplication.clipboard()
+    clipboard.setImage(image)
+    stage.qtbot.keyClick(field_, Qt.Key.Key_V, Qt.KeyboardModifier.ControlModifier)
+    clipboard.clear()
+    page = stage.desktop.meeting_page
+    assert page is not None
+    stage.wait(lambda: page.chat.composer.draft().files)
+    stage.qtbot.keyClick(field_, Qt.Key.Key_Return)
+
+
+def pictures_here(guest: Guest) -> list[ChatAttachment]:
+    """The pictures that the guest has whole."""
+    lines = guest.seen(ChatReceived)
+    pictures = {one.id: one for line in lines for one in line.attachments}
+    return [one for one in pictures.values() if one.state is AttachmentState.HERE]
 
 
 def test_everybody_is_sent_home_when_the_host_ends_it(stage: Stage, guest: Guest) -> None:
