@@ -10,6 +10,7 @@ from PySide6.QtWidgets import (
     QFrame,
     QLineEdit,
     QStyle,
+    QStyledItemDelegate,
     QStyleOptionComboBox,
     QStylePainter,
     QWidget,
@@ -105,6 +106,8 @@ class ComboBox(QComboBox):
         if self._floating is None and isinstance(window, QFrame):
             window.setFrameShape(QFrame.Shape.NoFrame)
             self._floating = Floating(window, radius=Radius.INPUT, bare=True)
+            # Qt's own delegate for drop-downs does not know the style sheet's rows.
+            self.setItemDelegate(QStyledItemDelegate(self))
         super().showPopup()
 
     def paintEvent(self, _event: QPaintEvent) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from PySide6.QtCore import QPoint
 from PySide6.QtGui import QRegion
-from PySide6.QtWidgets import QWidget
+from PySide6.QtWidgets import QListView, QWidget
 from pytestqt.qtbot import QtBot
 
 from app.ui.chat.emoji import EmojiPicker
@@ -177,3 +177,11 @@ def test_a_compositor_is_found_by_the_selection_that_it_owns(x_server: str) -> N
     assert seen["is_composited"] is True
     # It only claims to blend: this is what the menu would look like without a shape.
     assert seen["corners"] == ["#000000"] * 4
+
+
+def test_the_rows_of_a_list_are_as_high_as_those_of_a_menu(page: QWidget) -> None:
+    window = open_list(page)
+    (view,) = window.findChildren(QListView)
+
+    assert view.sizeHintForRow(0) == 36
+    window.close()
