@@ -1,6 +1,7 @@
 """Metrics for Prometheus on a port of their own: put together when they are asked for.
 
-Names are LiveKit's where it has one for the same thing, the others begin with `lanai_`. Nothing
+Names and labels are LiveKit's where it has one for the same thing, so that what watches such a
+server can watch this one; the others begin with `lanai_`. Nothing
 here is labelled by room or person. The port is for the machine that watches: it is off unless
 set, and bound to loopback unless told otherwise.
 """
@@ -27,12 +28,14 @@ from prometheus_client.registry import Collector
 from app.rtc.udp_mux import UdpMux
 from app.runtime.errors import Reason, WorldError
 from app.runtime.tasks import TaskOwner, spawn
+from app.server.api.twirp import HTTP_STATUS
 from app.server.api.webhook_delivery import Delivery
 from app.server.config import ServerConfig
 from app.server.room.rooms import Rooms
 from app.server.tally import Tally
 
 _LAG_INTERVAL_S = 0.5
+NODE_TYPE = "SERVER"
 
 
 @dataclass(frozen=True)
@@ -101,11 +104,19 @@ class MetricsServer:
             self._collector.note_lag(max(0.0, loop.time() - due_s))
 
 
+class _Unsuffixed(Metric):
+    """A counter whose name does not end in `_total`, which this library would add."""
+
+    def __init__(self, name: str, words: str) -> None:
+        super().__init__(name, words, "unknown")
+
+
 class ServerCollector(Collector):
     """Reads the sources once per scrape."""
 
     def __init__(self, sources: Sources) -> None:
         self._from = sources
+        self._labels = {"node_id": sources.node_id, "node_type": NODE_TYPE}
         self._started_at_s = time.time()
         self._lag_s = 0.0
         self._worst_lag_s = 0.0
@@ -141,9 +152,9 @@ class ServerCollector(Collector):
             ("livekit_track_published_total", "Tracks published now", published),
             ("livekit_track_subscribed_total", "Subscriptions now", subscribed),
         ):
-            family = GaugeMetricFamily(name, words, labels=("node_id", "kind"))
+            family = GaugeMetricFamily(name, words, labels=("node_id", "node_type", "kind"))
             for kind in ("audio", "video"):
-                family.add_metric((self._from.node_id, kind), counts[kind])
+                family.add_metric((self._from.node_id, NODE_TYPE, kind), counts[kind])
             yield family
         yield self._counter(
             "lanai_participants_joined", "Participants that joined", self._from.tally.joined
@@ -154,12 +165,12 @@ class ServerCollector(Collector):
         yield self._directed(
             "livekit_packet", "Datagrams of the media port", port.received, port.sent
         )
-        yield self._directed(
-            "livekit_packet_bytes",
-            "Bytes of the media port, media only on the way out",
-            port.received_bytes,
-            port.sent_bytes,
+        size = _Unsuffixed(
+            "livekit_packet_bytes", "Bytes of the media port, media only on the way out"
         )
+        for direction, number in (("incoming", port.received_bytes), ("outgoing", port.sent_bytes)):
+            size.add_sample(size.name, {**self._labels, "direction": direction}, number)
+        yield size
         yield self._counter(
             "lanai_packet_dropped", "Datagrams that the kernel did not take", port.dropped
         )
@@ -182,20 +193,18 @@ class ServerCollector(Collector):
         yield self._counter(
             "lanai_data_packets_dropped", "Data packets not passed on", tally.data_dropped
         )
-        answers = CounterMetricFamily(
-            "livekit_node_twirp_request_status",
-            "Calls of the server API",
-            labels=("node_id", "service", "method", "status", "code"),
-        )
+        answers = _Unsuffixed("livekit_node_twirp_request_status", "Calls of the server API")
         for (service, method, code), number in tally.twirp.items():
-            status = "success" if code == "ok" else "error"
-            answers.add_metric((self._from.node_id, service, method, status, code), number)
+            status = "200" if code == "ok" else f"{HTTP_STATUS[code] // 100}xx"
+            labels = {"service": service, "method": method, "status": status}
+            labels["code"] = "" if code == "ok" else code
+            answers.add_sample(answers.name, {**self._labels, **labels}, number)
         yield answers
         reports = CounterMetricFamily(
-            "lanai_webhooks", "What became of webhooks", labels=("node_id", "outcome")
+            "lanai_webhooks", "What became of webhooks", labels=("node_id", "node_type", "outcome")
         )
         for outcome in ("delivered", "failed", "dropped", "retried"):
-            reports.add_metric((self._from.node_id, outcome), getattr(counts, outcome))
+            reports.add_metric((self._from.node_id, NODE_TYPE, outcome), getattr(counts, outcome))
         yield reports
         yield self._gauge(
             "lanai_webhooks_waiting", "Webhooks on their way", self._from.webhooks.waiting
@@ -205,10 +214,12 @@ class ServerCollector(Collector):
         self, name: str, words: str, incoming: Counter[str], outgoing: Counter[str]
     ) -> CounterMetricFamily:
         """A counter by data channel and direction."""
-        family = CounterMetricFamily(name, words, labels=("node_id", "label", "direction"))
+        family = CounterMetricFamily(
+            name, words, labels=("node_id", "node_type", "label", "direction")
+        )
         for direction, numbers in (("incoming", incoming), ("outgoing", outgoing)):
             for label, number in numbers.items():
-                family.add_metric((self._from.node_id, label, direction), number)
+                family.add_metric((self._from.node_id, NODE_TYPE, label, direction), number)
         return family
 
     def _process(self) -> Iterable[Metric]:
@@ -228,22 +239,22 @@ class ServerCollector(Collector):
         )
 
     def _gauge(self, name: str, words: str, value: float) -> GaugeMetricFamily:
-        family = GaugeMetricFamily(name, words, labels=("node_id",))
-        family.add_metric((self._from.node_id,), value)
+        family = GaugeMetricFamily(name, words, labels=("node_id", "node_type"))
+        family.add_metric((self._from.node_id, NODE_TYPE), value)
         return family
 
     def _counter(self, name: str, words: str, value: float) -> CounterMetricFamily:
-        family = CounterMetricFamily(name, words, labels=("node_id",))
-        family.add_metric((self._from.node_id,), value)
+        family = CounterMetricFamily(name, words, labels=("node_id", "node_type"))
+        family.add_metric((self._from.node_id, NODE_TYPE), value)
         return family
 
     def _directed(
         self, name: str, words: str, incoming: int | None, outgoing: int | None
     ) -> CounterMetricFamily:
-        family = CounterMetricFamily(name, words, labels=("node_id", "direction"))
+        family = CounterMetricFamily(name, words, labels=("node_id", "node_type", "direction"))
         for direction, value in (("incoming", incoming), ("outgoing", outgoing)):
             if value is not None:
-                family.add_metric((self._from.node_id, direction), value)
+                family.add_metric((self._from.node_id, NODE_TYPE, direction), value)
         return family
 
 

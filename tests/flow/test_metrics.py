@@ -46,7 +46,7 @@ async def test_a_meeting_shows_in_the_numbers() -> None:
                 assert now["lanai_participants_joined_total", frozenset()] == 2
                 incoming = frozenset({("direction", "incoming")})
                 assert now["livekit_packet_total", incoming] > 0
-                assert now["livekit_packet_bytes_total", incoming] > 100
+                assert now["livekit_packet_bytes", incoming] > 100
                 assert now["lanai_signal_messages_total", incoming] >= 2
                 outgoing = frozenset({("direction", "outgoing")})
                 assert now["lanai_signal_messages_total", outgoing] >= 4
@@ -56,10 +56,10 @@ async def test_a_meeting_shows_in_the_numbers() -> None:
                 refused = {
                     ("service", "RoomService"),
                     ("method", "ListRooms"),
-                    ("status", "error"),
+                    ("status", "4xx"),
                     ("code", "unauthenticated"),
                 }
-                name = "livekit_node_twirp_request_status_total"
+                name = "livekit_node_twirp_request_status"
                 assert now[name, frozenset(refused)] == 1
                 assert now["process_resident_memory_bytes", frozenset()] > 1e7
     finally:

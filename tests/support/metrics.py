@@ -7,17 +7,19 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from app.server.service import SfuService
 
+_NODE = ("node_id", "node_type")
+
 Readings = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 
 async def scrape(service: SfuService, http: aiohttp.ClientSession) -> Readings:
-    """Read everything at once; the node's id is left out of the labels."""
+    """Read everything at once; what names the node is left out of the labels."""
     assert service.metrics is not None
     async with http.get(f"http://127.0.0.1:{service.metrics.port}/metrics") as answer:
         assert answer.status == 200
         text = await answer.text()
     return {
-        (sample.name, frozenset((k, v) for k, v in sample.labels.items() if k != "node_id")): (
+        (sample.name, frozenset((k, v) for k, v in sample.labels.items() if k not in _NODE)): (
             sample.value
         )
         for family in text_string_to_metric_families(text)
