@@ -325,13 +325,14 @@ class Meeting:
             source = rtc.VideoSource(*self._local.size)
             track = rtc.LocalVideoTrack.create_video_track("camera", source)
             options = rtc.TrackPublishOptions(source=TrackSource.SOURCE_CAMERA)
-            await self._publish(track, options)
-            self._camera = track
 
             def feed(picture: Picture, _ts_rtp: int) -> None:
                 source.feed_picture(picture)
 
+            # Before it is published: nobody sees the black of a source without a picture.
             self._local.picture_sink = feed
+            await self._publish(track, options)
+            self._camera = track
         elif on:
             self._camera.unmute()
         else:

@@ -51,6 +51,13 @@ class Picture:
         self._data = flat
 
     @classmethod
+    def black(cls, width: int, height: int) -> Picture:
+        """A picture without light or colour."""
+        data = np.full(i420_size_bytes(width, height), 128, np.uint8)
+        data[: width * height] = 16
+        return cls(width, height, data)
+
+    @classmethod
     def from_frame(cls, frame: av.VideoFrame, rotation: int = 0) -> Picture:
         """Wrap a decoder's yuv420p frame without copying it."""
         if frame.format.name not in ("yuv420p", "yuvj420p"):

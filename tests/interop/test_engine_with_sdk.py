@@ -85,6 +85,17 @@ async def test_the_engine_hears_and_sees_what_the_sdk_publishes(
     assert video.mime_type.lower() == "video/vp8"
 
 
+async def test_the_sdk_subscribes_to_a_camera_before_its_first_picture(
+    sdk: SdkPeer, engine: EnginePeer
+) -> None:
+    source = rtc.VideoSource(320, 180)
+    track = rtc.LocalVideoTrack.create_video_track("cam", source)
+    options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_CAMERA)
+    publication = await engine.room.local_participant.publish_track(track, options)
+    await sdk.wait_event("track_subscribed", identity="ernie", sid=publication.sid)
+    await source.aclose()
+
+
 @pytest.mark.parametrize(
     ("simulcast", "size"), [(False, (640, 360)), (True, (1280, 720))], ids=["single", "simulcast"]
 )

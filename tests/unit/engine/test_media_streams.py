@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import queue
 import time
 
 import numpy as np
@@ -12,7 +13,9 @@ from livekit.protocol import models as lk
 from app.engine import rtc
 from app.engine.ring import FrameRing
 from app.engine.track import RemoteAudioTrack, RemoteVideoTrack
+from app.engine.video_source import BLACK_INTERVAL_S
 from app.media.encode.audio import OpusEncoder
+from app.media.frames import Picture
 from app.protocol.rtp.encoded import AudioPacket
 from tests.support.fake_session import (
     FakeAudioReceiver,
@@ -91,12 +94,16 @@ async def test_sound_comes_in_frames_of_the_format_asked_for(
 
     frames = await take(stream, 20)
     await stream.aclose()
+    # What had come before the end is still handed out.
+    async with asyncio.timeout(DEADLINE_S):
+        frames += [event.frame async for event in stream]
 
     assert {f.sample_rate for f in frames} == {rate}
     assert {f.num_channels for f in frames} == {channels}
     assert {f.samples_per_channel for f in frames} == {rate * frame_ms // 1000}
     assert any(np.abs(f.to_pcm()).max() > 4_000 for f in frames)
-    assert [event async for event in stream] == []
+    with pytest.raises(StopAsyncIteration):
+        await anext(stream)
 
 
 async def test_sound_ends_with_the_subscription() -> None:
@@ -247,6 +254,33 @@ def test_captured_pictures_are_turned_upright(
     assert (got[0].width, got[0].height) == size
     assert got[0].luma[0, 0] == corner
     assert got[0].rotation == 0
+
+
+def test_a_source_shows_black_until_its_first_picture_and_never_behind_it() -> None:
+    source = rtc.VideoSource(4, 2)
+    got: queue.Queue[Picture] = queue.Queue()
+    source.add_sink(lambda picture, time_us: got.put(picture))
+    for _ in range(2):
+        black = got.get(timeout=30)
+        assert black.luma.tolist() == [[16] * 4] * 2
+        assert [plane.tolist() for plane in black.planes()[1:]] == [[[128, 128]]] * 2
+
+    white = rtc.VideoFrame(4, 2, rtc.VideoBufferType.I420, bytes([235] * 8 + [128] * 4))
+    source.capture_frame(white)
+    time.sleep(3 * BLACK_INTERVAL_S)
+
+    seen = [int(got.get_nowait().luma[0, 0]) for _ in range(got.qsize())]
+    assert seen[-1] == 235
+    assert seen.count(235) == 1
+
+
+def test_a_source_that_had_a_picture_shows_no_black_to_a_later_track() -> None:
+    source = rtc.VideoSource(4, 2)
+    source.capture_frame(rtc.VideoFrame(4, 2, rtc.VideoBufferType.I420, bytes(12)))
+    got: list[Picture] = []
+    source.add_sink(lambda picture, time_us: got.append(picture))
+    time.sleep(2 * BLACK_INTERVAL_S)
+    assert not got
 
 
 def test_unknown_numbers_of_the_wire_are_no_reason_to_fail() -> None:
