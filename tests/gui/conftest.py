@@ -10,6 +10,7 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 os.environ.setdefault("QT_API", "pyside6")
 
 import pytest
+from PySide6.QtCore import QCoreApplication, QEvent
 from PySide6.QtWidgets import QApplication
 from qasync import QEventLoop  # type: ignore[import-untyped]  # ships no types
 
@@ -28,6 +29,21 @@ def ui_loop(qapp: QApplication) -> Iterator[asyncio.AbstractEventLoop]:
     loop._QEventLoop__is_running = False
     qapp.aboutToQuit.disconnect(loop._after_run_forever)
     loop.close()
+
+
+@pytest.fixture(autouse=True)
+def _no_widgets_stay() -> Iterator[None]:
+    """Delete what a test opened: each later change of theme would style all of it anew."""
+    yield
+    if not isinstance(QApplication.instance(), QApplication):
+        return
+    for widget in QApplication.topLevelWidgets():
+        widget.close()
+        widget.deleteLater()
+    # Outside a loop that runs, nothing is deleted unless it is asked for.
+    for _ in range(2):
+        QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete.value)
+        QCoreApplication.processEvents()
 
 
 @pytest.fixture(params=[ThemeChoice.DARK, ThemeChoice.LIGHT])
