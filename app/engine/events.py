@@ -175,6 +175,7 @@ class Transfer:
     whom an outgoing one was meant for (empty: everybody), `receivers` how many of them take
     part and `received` how many have it whole. `pausable` says that it can be held from here,
     `paused_by_me` who may resume; `resumable`, that a retry goes on where it stopped.
+    `is_waiting` says of a paused one that the other side is gone, perhaps not for long;
     `cancelled_by` names the others who stopped it.
     `limit_bytes` is the most that was to be taken of an incoming one, 0 where none was told.
     """
@@ -197,6 +198,7 @@ class Transfer:
     files: int = 1
     pausable: bool = False
     paused_by_me: bool = False
+    is_waiting: bool = False
     resumable: bool = False
     receivers: int = 0
     received: int = 0

@@ -95,6 +95,17 @@ class IncomingTransfer:
         """Whether an offer of the same goes on with this."""
         return not self.record.state.is_over or self.record.resumable
 
+    def is_left_by_namesake(self, offer: FileOffer, name: str) -> bool:
+        """Whether its sender is gone, and somebody of that name offers the same now."""
+        is_gone = self.identity not in self._wire.others()
+        is_same = self.is_lanai and (self.offer, self.record.peer_name) == (offer, name)
+        return is_gone and is_same and self.can_go_on
+
+    def follow(self, identity: str) -> None:
+        """Take the rest from the sender's new identity: an app that was started again has one."""
+        self.record.peer_identity = identity
+        self._saving.note_sender(identity)
+
     # -- what a person asks -----------------------------------------------------------------
 
     def begin(self, *, ask: bool) -> None:
@@ -289,6 +300,7 @@ class IncomingTransfer:
             await self._fail(Reason.PEER_GONE, keep=False)
         else:
             # The sender may be back in a moment, and will offer the rest again.
+            self.record.is_waiting = reason != PAUSED
             self._teller.turn(self.record, TransferState.PAUSED)
             await asyncio.to_thread(self._saving.pause)
             if reason != PAUSED:
@@ -301,6 +313,7 @@ class IncomingTransfer:
                 spawn(self._fail(Reason.PEER_GONE), name="give up", owner=self._tasks)
 
         self._still()
+        self.record.is_waiting = True
         self._grace = asyncio.get_running_loop().call_later(GRACE_S, give_up)
 
     def handle_left(self) -> None:
@@ -308,10 +321,14 @@ class IncomingTransfer:
         if self.record.state is TransferState.OFFERED and not self.is_lanai:
             return  # what is held may still be whole
         if self.is_lanai and not self.record.state.is_over and self._stream is None:
-            self._teller.turn(self.record, TransferState.PAUSED)
             self._wait_for_sender()
+            if self.record.state is TransferState.PAUSED:
+                self._teller.again(self.record)
+            else:
+                self._teller.turn(self.record, TransferState.PAUSED)
 
     def _still(self) -> None:
+        self.record.is_waiting = False
         if self._grace is not None:
             self._grace.cancel()
             self._grace = None

@@ -47,6 +47,9 @@ GRACE_S = 30.0
 # A receiver that reads nothing for so long holds up nobody else any more.
 STALL_S = 120.0
 TOGETHER_S = 0.4
+# A server keeps the place of a killed program for about 20 s.
+BUSY_S = 5.0
+BUSY_TRIES = 6
 
 
 class Stage(StrEnum):
@@ -86,6 +89,7 @@ class Receiver:
     prefix_sha256: str = ""
     got_bytes: int = 0
     sent_bytes: int = 0
+    tries: int = 0
     leg: object = None
     offer: object = None
     error: Reason | None = None
@@ -96,7 +100,9 @@ class Receiver:
         self.error = _REFUSALS.get(refusal)
         if self.error is not None or refusal in (Refusal.BUSY, Refusal.FAILED):
             self.stage = Stage.FAILED
-            self.error = self.error or Reason.PEER_GONE
+            self.error = self.error or (
+                Reason.TIMEOUT if refusal is Refusal.BUSY else Reason.PEER_GONE
+            )
         else:
             self.stage = Stage.DECLINED if refusal is Refusal.DECLINED else Stage.CANCELLED
 
@@ -378,6 +384,12 @@ class OutgoingTransfer:
                 receiver.stage = Stage.PAUSED
             case Answer.DONE:
                 receiver.stage, receiver.got_bytes = Stage.DONE, self.drop.size_bytes
+            case Answer.DECLINE if answer.refusal is Refusal.BUSY and receiver.tries < BUSY_TRIES:
+                # It may be busy with us: who we were before our app was started again.
+                receiver.tries += 1
+                self._lose(receiver)
+                loop = asyncio.get_running_loop()
+                loop.call_later(BUSY_S, self.handle_joined, receiver.identity)
             case Answer.DECLINE:
                 self._end_by(receiver, answer.refusal or Refusal.DECLINED)
         if self._paused and receiver.stage is Stage.READY:
@@ -584,6 +596,7 @@ class OutgoingTransfer:
         record.received = stages.count(Stage.DONE)
         record.pausable = self._can_be_held()
         record.paused_by_me = self._paused
+        record.is_waiting = Stage.LOST in stages and Stage.PAUSED not in stages
         record.resumable = Stage.FAILED in stages and any(
             each.got_bytes and not each.is_plain for each in self._receivers.values()
         )

@@ -187,6 +187,12 @@ class Saving:
                     self._checkpoint()
                 self._close_file()
 
+    def note_sender(self, sender: str) -> None:
+        """Somebody else will send the rest; the note says so from its next writing on."""
+        with self._lock:
+            if self._about is not None:
+                self._about = replace(self._about, sender=sender)
+
     def drop(self) -> None:
         """Stop, and leave nothing behind."""
         with self._lock:

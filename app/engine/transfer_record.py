@@ -43,6 +43,7 @@ class Record:
     started_at_ms: int = 0
     pausable: bool = False
     paused_by_me: bool = False
+    is_waiting: bool = False
     resumable: bool = False
     receivers: int = 0
     received: int = 0
@@ -77,6 +78,7 @@ class Record:
             files=self.files,
             pausable=self.pausable,
             paused_by_me=self.paused_by_me,
+            is_waiting=self.is_waiting,
             resumable=self.resumable,
             receivers=self.receivers,
             received=self.received,

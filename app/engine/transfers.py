@@ -213,6 +213,15 @@ class Transfers:
                 return each
         return None
 
+    def _find_left(self, identity: str, offer: FileOffer) -> IncomingTransfer | None:
+        """What its sender began and, having left, may go on with under another identity."""
+        name = self._wire.name_of(identity)
+        for each in reversed(self._incoming.values()):
+            if each.is_left_by_namesake(offer, name):
+                each.follow(identity)
+                return each
+        return None
+
     # -- receiving --------------------------------------------------------------------------
 
     async def _handle_offer(self, identity: str, offer: FileOffer) -> OfferAnswer:
@@ -221,7 +230,7 @@ class Transfers:
             return await self._take_offer(identity, offer)
 
     async def _take_offer(self, identity: str, offer: FileOffer) -> OfferAnswer:
-        known = self._find_incoming(identity, offer.file_id)
+        known = self._find_incoming(identity, offer.file_id) or self._find_left(identity, offer)
         if known is not None and known.offer == offer and known.can_go_on:
             return await known.answer()
         under_way = [each for each in self._incoming.values() if not each.record.state.is_over]

@@ -14,6 +14,7 @@ from pathlib import PurePath
 
 from app.engine.events import Transfer, TransferState
 from app.runtime.errors import Reason
+from app.ui.home.words import typeset
 
 RATE_WINDOW_S = 3.0
 TIME_LEFT_AFTER_S = 2.0
@@ -159,6 +160,8 @@ def failure_text(reason: Reason | None, peer_name: str) -> str:
     match reason:
         case Reason.PEER_GONE:
             return f"{peer_name or 'Everyone'} went offline before it finished"
+        case Reason.TIMEOUT:
+            return typeset(f"{peer_name or 'Nobody'} couldn't take it now")
         case Reason.DISK_FULL:
             return "Disk is full"
         case Reason.FILE_GONE:
@@ -206,6 +209,8 @@ def meta_text(transfer: Transfer, meter: RateMeter, now_s: float, clock: str = "
             parts = [f"Waiting for {who}" if transfer.outgoing else f"From {who}", size]
         case TransferState.PAUSED:
             done = progress_label(transfer.done_bytes, transfer.size_bytes)
+            if transfer.is_waiting and not transfer.paused_by_me:
+                return f"Waiting for {peer or 'others'} · {done}"
             by = "" if transfer.paused_by_me else f" by {peer or 'others'}"
             parts = [*(_direction(transfer) if not by else ()), f"paused{by} at {done}"]
             parts[0] = parts[0][:1].upper() + parts[0][1:]

@@ -739,6 +739,71 @@ async def test_a_receiver_that_reads_nothing_holds_up_nobody(
     assert (await bo.ended()).state is State.DONE
 
 
+async def cut_off(room: TransferRoom, ada: Person, bo: Person, source: Path) -> Transfer:
+    """Ada's program is killed while it sends; its last report is the half of it that Bo has."""
+    tell_everything(bo)
+    gone: list[asyncio.Task[None]] = []
+
+    def kill() -> None:
+        if not gone and bo.told and bo.told[-1].done_bytes:
+            gone.append(asyncio.get_running_loop().create_task(room.leave(ada.identity)))
+
+    room.on_block = kill
+    await ada.transfers.send(source, to=("bo-1",), peer_name="Bo")
+    waiting = await bo.until(State.PAUSED, test=lambda told: told.is_waiting)
+    await asyncio.wait(gone)
+    room.on_block = lambda: None
+    return waiting
+
+
+async def test_a_senders_restarted_app_goes_on_while_its_receiver_waits(
+    room: TransferRoom, ada: Person, bo: Person, source: Path
+) -> None:
+    fill(source, CONTENT * 3)
+    half = await cut_off(room, ada, bo, source)
+    bo.forget()
+    again = room.add("ada-2", ada.folder)
+
+    await again.transfers.send(source, to=("bo-1",), peer_name="Bo")
+    running, done = await bo.until(State.RUNNING), await bo.until(State.DONE)
+
+    assert (done.id, running.is_waiting) == (half.id, False)
+    assert running.done_bytes >= half.done_bytes > 0
+    assert done.sha256 == hashlib.sha256(CONTENT * 3).hexdigest()
+    assert bo.files() == ["picture.png"]
+
+
+async def test_somebody_elses_same_file_does_not_go_on_with_what_another_began(
+    room: TransferRoom, ada: Person, bo: Person, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outgoing_transfer, "BUSY_S", 0.05)
+    fill(source, CONTENT * 3)
+    half = await cut_off(room, ada, bo, source)
+    mallory = room.add("mallory-1", ada.folder)
+
+    await mallory.transfers.send(source, to=("bo-1",), peer_name="Bo")
+    refused = await mallory.ended()
+
+    assert (refused.state, refused.error) == (State.FAILED, Reason.TIMEOUT)
+    assert {told.id for told in bo.told} == {half.id}
+
+
+async def test_a_restarted_sender_is_taken_as_soon_as_its_old_place_is_given_up(
+    room: TransferRoom, ada: Person, bo: Person, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outgoing_transfer, "BUSY_S", 0.05)
+    fill(source, CONTENT * 3)
+    await cut_off(room, ada, bo, source)
+    room.people["ada-1"] = ada  # the server has not noticed yet
+    again = room.add("ada-2", ada.folder)
+
+    await again.transfers.send(source, to=("bo-1",), peer_name="Bo")
+    await again.until(State.PAUSED, test=lambda told: told.is_waiting)
+    del room.people["ada-1"]
+
+    assert (await again.ended()).state is State.DONE
+
+
 async def test_both_sides_are_told_that_a_file_can_be_paused_but_not_by_whom_it_cannot(
     room: TransferRoom, ada: Person, bo: Person, source: Path
 ) -> None:

@@ -179,6 +179,15 @@ def test_a_file_that_not_everybody_has_is_not_said_to_be_with_everyone() -> None
     assert meta_text(replace(done, received=5), RateMeter(), 0.0).startswith("Sent to everyone")
 
 
+def test_who_dropped_out_is_waited_for_and_has_not_paused() -> None:
+    paused = replace(CUT, state=TransferState.PAUSED, done_bytes=15 * MB, peer_name="Dee")
+
+    assert meta_text(paused, RateMeter(), 0.0) == "Paused by Dee at 15 of 504 MB"
+    gone = replace(paused, is_waiting=True)
+    assert meta_text(gone, RateMeter(), 0.0) == "Waiting for Dee · 15 of 504 MB"
+    assert meta_text(replace(gone, peer_name=""), RateMeter(), 0.0).startswith("Waiting for others")
+
+
 def test_what_is_over_the_limit_names_the_limit() -> None:
     failed = replace(CUT, state=TransferState.FAILED, error=Reason.TOO_LARGE)
     incoming = replace(failed, outgoing=False, limit_bytes=5_000 * MB)
