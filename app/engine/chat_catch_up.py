@@ -21,7 +21,6 @@ from app.engine.chat_history import (
     vouched,
 )
 from app.engine.events import ChatHistoryReceived, ChatState, Event, Person, Role
-from app.engine.people import ROLE_ATTRIBUTE
 from app.protocol.errors import ProtocolError
 from app.runtime.tasks import TaskOwner, spawn
 
@@ -139,14 +138,12 @@ class CatchUp:
         self, identity: str, entries: list[Entry], deleted: list[Key]
     ) -> tuple[list[Entry], list[Key]]:
         person = self._person(identity)
-        # Where the server writes roles it has written one's own too; elsewhere all are claims.
-        are_roles_signed = ROLE_ATTRIBUTE in self._room.local_participant.attributes
         return vouched(
             entries,
             deleted,
             keeper=identity,
             name=person.name if person is not None else identity,
-            is_host=are_roles_signed and person is not None and person.role is not Role.GUEST,
+            is_host=person is not None and person.role is not Role.GUEST,
         )
 
     def _keepers(self) -> list[str]:

@@ -451,9 +451,12 @@ class Meeting:
     def _snapshot(self, participant: Any) -> Person:
         identity = participant.identity
         now_ms = time.time_ns() // 1_000_000
+        is_me = participant is self._room.local_participant
         return person_of(
             participant,
-            is_me=participant is self._room.local_participant,
+            is_me=is_me,
+            # What one's own token says of oneself is nobody else's claim.
+            has_role=is_me or self._room.keeps_roles,
             quality=self._qualities.get(identity, ConnectionQuality.QUALITY_EXCELLENT),
             joined_at_ms=self._joined_at_ms.setdefault(identity, now_ms),
         )

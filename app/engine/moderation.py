@@ -30,7 +30,7 @@ from app.engine.events import (
 )
 from app.engine.host_door import HostDoor, read_door_packet
 from app.engine.local_participant import PublishDataError
-from app.engine.people import HAND_ATTRIBUTE, STATUS_ATTRIBUTE, status_of
+from app.engine.people import HAND_ATTRIBUTE, ROLE_ATTRIBUTE, STATUS_ATTRIBUTE, status_of
 from app.engine.server_api import call_room_service, end_room
 from app.protocol.errors import ProtocolError
 from app.runtime.budget import Budget
@@ -89,7 +89,8 @@ class Moderation:
         spared = (str(Role.HOST), str(Role.COHOST))
         for participant in list(self._room.remote_participants.values()):
             is_agent = participant.kind == rtc.ParticipantKind.PARTICIPANT_KIND_AGENT
-            if is_agent or participant.attributes.get("lanai.role") in spared:
+            role = participant.attributes.get(ROLE_ATTRIBUTE) if self._room.keeps_roles else ""
+            if is_agent or role in spared:
                 continue
             try:
                 await self.mute(participant.identity)

@@ -78,8 +78,9 @@ def person_of(
     is_me: bool = False,
     quality: int = ConnectionQuality.QUALITY_EXCELLENT,
     joined_at_ms: int = 0,
+    has_role: bool = True,
 ) -> Person:
-    """Take a snapshot of a participant."""
+    """Take a snapshot of a participant; `has_role` says whether its role is to be believed."""
     publications = participant.track_publications.values()
     is_agent = participant.kind == ParticipantKind.PARTICIPANT_KIND_AGENT
     voices = [p for p in publications if _is(p, TrackKind.KIND_AUDIO, _MICROPHONE)]
@@ -89,7 +90,7 @@ def person_of(
         identity=participant.identity,
         name=participant.name or participant.identity,
         is_me=is_me,
-        role=_role(participant.attributes.get(ROLE_ATTRIBUTE, "")),
+        role=_role(participant.attributes.get(ROLE_ATTRIBUTE, "") if has_role else ""),
         is_agent=is_agent,
         agent_state=(spoken_state(dict(participant.attributes)) or "") if is_agent else "",
         mic_on=any(not p.muted for p in voices),

@@ -49,6 +49,7 @@ from app.engine.transcription import segment_of
 from app.engine.unbuilt import E2EEManager
 from app.engine.updates import describe_changes
 from app.engine.wire import connection_quality, disconnect_reason
+from app.protocol import compat
 from app.protocol.rpc import TOPICS as RPC_TOPICS
 from app.protocol.streams.assembler import MAX_STREAM_BYTES
 from app.protocol.streams.negotiation import StreamForm, form_for
@@ -85,6 +86,8 @@ class Room(EventEmitter[EventTypes]):
         self._local_participant: LocalParticipant | None = None
         self._remote_participants: dict[str, RemoteParticipant] = {}
         self._speakers = Speakers()
+        # Whether the server is one that lets nobody call himself host.
+        self.keeps_roles = False
         self._waiting_for_sid: list[asyncio.Future[str]] = []
         self._held: list[tuple[EventTypes, tuple[object, ...]]] | None = None
         self._dynacast = False
@@ -352,6 +355,7 @@ class Room(EventEmitter[EventTypes]):
         """Take over the server's welcome."""
         self._take_room(join.room)
         self._rpc.set_server_version(join.server_info.version)
+        self.keeps_roles = join.server_info.debug_info == compat.KEEPS_ROLES
         if self._local_participant is None or not again:
             assert self._session is not None
             self._remote_participants.clear()

@@ -9,6 +9,9 @@ from __future__ import annotations
 
 SERVER_COMPAT_VERSION = "1.13.0"
 SERVER_PROTOCOL = 17
+# In the welcome's `debug_info`, which nobody else reads: this server lets nobody write the
+# attribute `lanai.role` but whoever signs tokens. Elsewhere everybody may call himself host.
+KEEPS_ROLES = "lanai: keeps roles"
 CLIENT_PROTOCOL = 16
 
 # What our engine announces as `client_protocol`: 1 promises RPC over streams, 2 a payload inside

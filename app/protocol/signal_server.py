@@ -99,6 +99,7 @@ def server_info(node_id: str) -> models.ServerInfo:
         version=compat.SERVER_COMPAT_VERSION,
         protocol=compat.SERVER_PROTOCOL,
         node_id=node_id,
+        debug_info=compat.KEEPS_ROLES,
     )
 
 

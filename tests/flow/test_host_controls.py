@@ -25,6 +25,7 @@ from app.engine.events import (
     RoomRulesChanged,
 )
 from app.host.hosted import HostedServer
+from app.protocol import compat
 from app.protocol.invite import parse_link
 from app.runtime.errors import Reason, WorldError
 from app.runtime.paths import Paths
@@ -203,3 +204,24 @@ async def test_a_locked_room_says_so(tmp_path: Path) -> None:
                 await guest.join(JoinSpec("Bo", guest_link(room), **QUIET))
     assert lookup.locked
     assert raised.value.reason is Reason.LOCKED
+
+
+@pytest.mark.parametrize("keeps_roles", [True, False])
+async def test_who_calls_itself_host_is_believed_only_where_the_server_writes_roles(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keeps_roles: bool
+) -> None:
+    if not keeps_roles:
+        # As any other LiveKit server, where attributes are everybody's to write.
+        monkeypatch.setattr(compat, "KEEPS_ROLES", "not what ours says")
+    async with (
+        hosted(tmp_path) as (_, room),
+        attending(tmp_path) as host,
+        attending(tmp_path, 1) as bo,
+    ):
+        await host.join(host_spec(room, **QUIET))
+        await bo.join(JoinSpec("Bo", guest_link(room), **QUIET))
+        seen = {p.name: p.role for p in (await bo.wait(MeetingJoined)).people}
+        own = {p.name: p.role for p in (await host.wait(MeetingJoined)).people}
+
+    assert own["Ada"] is Role.HOST
+    assert seen["Ada"] is (Role.HOST if keeps_roles else Role.GUEST)

@@ -33,7 +33,6 @@ class Me:
     answering: set[str] = field(default_factory=set)
     asked: list[str] = field(default_factory=list)
     keeper: HistoryKeeper = field(default_factory=HistoryKeeper)
-    attributes: dict[str, str] = field(default_factory=lambda: {"lanai.role": "guest"})
 
     def register_rpc_method(self, method: str, handler: object) -> None:
         assert method == "lanai.history"
@@ -97,21 +96,17 @@ async def test_the_host_is_asked_first_and_the_next_when_there_is_no_answer(
 
 
 @pytest.mark.parametrize(
-    ("keeper", "are_roles_signed", "told_by"),
+    ("keeper", "told_by"),
     [
-        ("host", True, ["", "", "Kai"]),
-        ("cohost", True, ["", "", "Kai"]),
-        ("guest", True, ["Guest", "", "Guest"]),
-        # Elsewhere anybody may call itself a host.
-        ("host", False, ["Host", "", "Host"]),
+        ("host", ["", "", "Kai"]),
+        ("cohost", ["", "", "Kai"]),
+        ("guest", ["Guest", "", "Guest"]),
     ],
 )
 async def test_what_only_a_guest_tells_of_others_is_shown_as_its_word(
-    late: Latecomer, keeper: str, are_roles_signed: bool, told_by: list[str]
+    late: Latecomer, keeper: str, told_by: list[str]
 ) -> None:
     late.me.answering = {keeper}
-    if not are_roles_signed:
-        late.me.attributes = {}
 
     await late.come()
 

@@ -27,7 +27,6 @@ class Me:
     refuses: bool = False
     may_publish_data: bool = True
     history: str = ""
-    attributes: dict[str, str] = field(default_factory=dict)
     news: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def send_packet(self, packet: lk.DataPacket, *, reliable: bool = True) -> None:

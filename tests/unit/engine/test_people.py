@@ -73,6 +73,11 @@ def test_the_servers_word_decides_the_role(text: str, role: Role) -> None:
     assert person_of(Participant(attributes={"lanai.role": text})).role is role
 
 
+def test_a_role_that_nobody_vouches_for_is_none() -> None:
+    claims = Participant(attributes={"lanai.role": "host"})
+    assert person_of(claims, has_role=False).role is Role.GUEST
+
+
 def test_somebody_without_a_name_is_called_by_the_identity() -> None:
     assert person_of(Participant(name="")).name == "ada-1"
 
