@@ -248,6 +248,9 @@ class PeoplePanel(QWidget):
         places = hand_places(self._roster.people)
         for identity in [i for i in self._rows if i not in by_identity]:
             row = self._rows.pop(identity)
+            focused = self.window().focusWidget()
+            if focused is not None and row.isAncestorOf(focused):
+                self._search.setFocus(Qt.FocusReason.OtherFocusReason)
             self._column.removeWidget(row)
             row.hide()
             row.deleteLater()

@@ -40,6 +40,7 @@ _LINE_PX = 26
 _EXPIRY_MS = 500
 SHORTCUT = "Ctrl+T"
 NOTHING_YET = "No captions yet. They come from whoever writes down what is said, like an agent."
+NOTHING_NOW = "Captions are on"
 
 
 class CaptionsBar(QWidget):
@@ -56,6 +57,7 @@ class CaptionsBar(QWidget):
         # Panels take width from the stage without telling anybody else.
         parent.installEventFilter(self)
         self.lines: list[CaptionLine] = []
+        self.hint = NOTHING_YET
         theme.changed.connect(self.update)
 
     def show_lines(self, lines: list[CaptionLine]) -> None:
@@ -63,6 +65,8 @@ class CaptionsBar(QWidget):
         if lines == self.lines:
             return
         self.lines = lines
+        # Between two sentences nobody has to be told where captions come from.
+        self.hint = NOTHING_NOW
         spoken = ". ".join(f"{line.name}: {line.text}" for line in lines)
         self.setAccessibleDescription(spoken)
         self.update()
@@ -91,7 +95,7 @@ class CaptionsBar(QWidget):
             painter.setPen(color("text3"))
             flags = Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap
             box = self.rect().adjusted(_PAD_PX, _PAD_PX, -_PAD_PX, -_PAD_PX)
-            painter.drawText(box, flags, NOTHING_YET)
+            painter.drawText(box, flags, self.hint)
             return
         if len(self.lines) > 1:
             self._paint_earlier(painter, self.lines[0])

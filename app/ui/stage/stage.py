@@ -466,6 +466,10 @@ class Stage(QWidget):
         self._relayout()
 
     def _place_extras(self, alone: Box | None) -> None:
+        focused = self.window().focusWidget()
+        if alone is None and focused is not None and self._alone.isAncestorOf(focused):
+            # Qt would give the keyboard to the next in line: the microphone's arrow.
+            self.setFocus(Qt.FocusReason.OtherFocusReason)
         self._alone.setVisible(alone is not None)
         if alone is not None:
             width = min(420, self.width() - 2 * self._spacing.padding_px)

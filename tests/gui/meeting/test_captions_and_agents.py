@@ -114,6 +114,16 @@ def test_the_bar_shows_two_speakers_and_says_them_to_screen_readers(meeting: Mee
     assert bar(meeting).accessibleDescription() == ("Noa-1: How many litres?. Mia-2: Three hundred")
 
 
+def test_between_two_sentences_the_bar_does_not_say_that_there_were_none(meeting: Meeting) -> None:
+    meeting.click("controlCaptions")
+    assert bar(meeting).hint.startswith("No captions yet")
+
+    meeting.post(CaptionsChanged((said("noa-1", "How many litres?", final=True),)))
+    bar(meeting).show_lines([])
+
+    assert bar(meeting).hint == "Captions are on"
+
+
 def test_the_bar_stays_inside_the_stage_when_a_panel_takes_its_width(meeting: Meeting) -> None:
     meeting.click("controlCaptions")
     meeting.click("controlPeople")

@@ -436,3 +436,12 @@ def test_a_dropped_folder_is_measured_with_what_it_holds(meeting: Meeting, tmp_p
     drag(meeting, [folder], QPoint(20, 400))
 
     assert meeting.page.drop.overlay._detail == "3 files · 1.5 kB"
+
+
+def test_the_keyboard_stays_in_the_list_when_the_person_it_was_at_leaves(meeting: Meeting) -> None:
+    meeting.page.open_panel("people")
+    meeting.find("personMenu_mia-2").setFocus()
+
+    meeting.post(PersonLeft("mia-2", "Mia"))
+
+    assert meeting.page.focusWidget() is meeting.find("peopleSearch")

@@ -357,3 +357,14 @@ def test_a_message_stands_below_the_banner_and_not_under_it(meeting: Meeting) ->
     assert geometry(meeting, "toast_note")[1] >= banner[1] + banner[3]
     meeting.post(Reconnected(tuple(people(4))))
     assert geometry(meeting, "toast_note")[1] < banner[1]
+
+
+def test_the_keyboard_stays_on_the_stage_when_somebody_comes(make_meeting: MakeMeeting) -> None:
+    meeting = make_meeting(1)
+    meeting.click("stageInvite")
+    meeting.find("stageInvite").setFocus()
+
+    meeting.post(PersonJoined(people(2)[1]))
+
+    focused = meeting.page.focusWidget()
+    assert focused is meeting.page.stage
