@@ -12,10 +12,12 @@ from typing import Any
 import aiohttp
 import pytest
 from livekit.protocol import models, rtc
+from structlog.testing import capture_logs
 
 from app.protocol.token import sign_claims, verify_claims
 from app.server.api import absent_services
 from app.server.config import ServerConfig
+from app.server.room.room import Room
 from app.server.service import SfuService
 from tests.support.management import (
     ADMIN,
@@ -698,3 +700,19 @@ async def test_a_refreshed_token_names_who_holds_it_and_what_it_is(service: SfuS
         fresh = (await alice.receive("refresh_token")).refresh_token
     claims = verify_claims(fresh, {KEY: SECRET}, now_s=time.time())
     assert (claims["sub"], claims["identity"], claims["kind"]) == ("alice", "alice", "standard")
+
+
+async def test_a_fault_of_ours_is_told_in_the_form_of_every_error_and_logged(
+    service: SfuService, api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_: Room) -> models.Room:
+        raise KeyError("somebody's secret")
+
+    await api.call("CreateRoom", {"name": "r"}, {"roomCreate": True})
+    monkeypatch.setattr(Room, "snapshot", broken)
+    with capture_logs() as lines:
+        status, answer = await api.call("ListRooms", {}, {"roomList": True})
+    monkeypatch.undo()
+    assert (status, answer) == (500, {"code": "internal", "msg": "internal error"})
+    (line,) = [line for line in lines if line["log_level"] == "error"]
+    assert (line["service"], line["method"], line["exc_info"]) == ("RoomService", "ListRooms", True)

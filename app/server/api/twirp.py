@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import structlog
 from aiohttp import web
 from google.protobuf import json_format
 from google.protobuf.message import DecodeError, Message
@@ -21,6 +22,8 @@ from google.protobuf.message import DecodeError, Message
 from app.protocol.token import Claims
 from app.server.api.auth import HttpRefusal, claims_of
 from app.server.tally import Tally
+
+log = structlog.get_logger(__name__)
 
 HTTP_STATUS = {
     "canceled": 408,
@@ -102,10 +105,14 @@ class Twirp:
             return answer
         except TwirpError as error:
             self._tally.twirp[(*counted, error.code)] += 1
-            body: dict[str, object] = {"code": error.code, "msg": error.message}
-            if error.meta:
-                body["meta"] = error.meta
-            return _as_json(json.dumps(body), status=HTTP_STATUS[error.code])
+            return _refused(error)
+        except (web.HTTPException, HttpRefusal, TimeoutError, ConnectionError):
+            raise
+        except Exception:
+            # Ours, and logged as such: but clients read an error only in its one form.
+            log.exception("call of the server API failed", service=name, method=method)
+            self._tally.twirp[(*counted, "internal")] += 1
+            return _refused(TwirpError("internal", "internal error"))
 
     async def _call(self, request: web.Request, method: Method | None) -> web.Response:
         claims = self._claims(request)
@@ -172,6 +179,13 @@ def _write(content_type: str, message: Message) -> web.Response:
         )
         return _as_json(text)
     return web.Response(body=message.SerializeToString(), content_type=PROTOBUF)
+
+
+def _refused(error: TwirpError) -> web.Response:
+    body: dict[str, object] = {"code": error.code, "msg": error.message}
+    if error.meta:
+        body["meta"] = error.meta
+    return _as_json(json.dumps(body), status=HTTP_STATUS[error.code])
 
 
 def _as_json(text: str, *, status: int = 200) -> web.Response:
