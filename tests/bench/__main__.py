@@ -23,6 +23,7 @@ BENCHMARKS: dict[str, list[str]] = {
     "forwarding": ["-m", "tests.bench.forwarding"],
     "engine": ["-m", "tests.bench.engine_timings"],
     "data_throughput": ["-m", "tests.bench.data.throughput"],
+    "data_throughput_browsers": ["-m", "tests.bench.data.throughput", "--browsers"],
     "data_echo": ["-m", "tests.bench.data.echo"],
     "data_flood": ["-m", "tests.bench.data.flood"],
     "start": ["tests/bench/start_times.py"],
