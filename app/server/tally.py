@@ -23,3 +23,8 @@ class Tally:
     nacks_received: int = 0
     plis_sent: int = 0
     joined: int = 0
+
+    def note_data(self, label: str, size_bytes: int) -> None:
+        """A data packet has come in."""
+        self.data_received[label] += 1
+        self.data_received_bytes[label] += size_bytes

@@ -112,6 +112,7 @@ async def test_a_flood_is_cut_down_and_others_are_served_meanwhile(
 
         assert numbers(at_bob.data) == numbers(at_ada.data) == list(range(30))
         assert len(victim.data) < 2 * sent
+        assert server._tally.data_dropped == person.data_flow.dropped
         with structlog.testing.capture_logs() as entries:
             await flooder.close()
             await eventually(lambda: len(server.rooms.live["room"].participants) == 3)

@@ -273,6 +273,7 @@ class _Child:
         self.inbox: list[dict[str, Any]] = []
         self.held: list[Any] = []
         self.writers: dict[str, Any] = {}
+        self.flood: asyncio.Task[int] | None = None
         self.media: dict[str, tuple[dict[str, Any], _Tone | _Video]] = {}
         self.tasks: set[asyncio.Task[Any]] = set()
         self.sources: dict[str, tuple[Any, asyncio.Task[Any], Any]] = {}
@@ -675,6 +676,35 @@ class _Child:
         for number in range(first, first + request["count"]):
             await self.room.local_participant.publish_data(str(number), topic=request["topic"])
             await asyncio.sleep(request["interval_s"])
+
+    async def do_start_flood(self, request: dict[str, Any]) -> None:
+        """Send numbers to everybody, so many a second: `most` of them, or until `stop_flood`."""
+        self.is_flooding = True
+        self.flood = self.keep(
+            self._flood(request["per_second"], request["reliable"], request["most"])
+        )
+
+    async def _flood(self, per_second: float, reliable: bool, most: int) -> int:
+        loop = asyncio.get_running_loop()
+        begun_s, sent = loop.time(), 0
+        while self.is_flooding and sent < most:
+            due = min(most, int((loop.time() - begun_s) * per_second) + 1)
+            # A slow machine floods slower: the rest of this SDK has to run as well.
+            for _ in range(min(due - sent, 50)):
+                await self.room.local_participant.publish_data(
+                    str(sent).encode(), reliable=reliable, topic="flood"
+                )
+                sent += 1
+            await asyncio.sleep(0.002)
+        return sent
+
+    async def do_stop_flood(self, _request: dict[str, Any]) -> int:
+        """End it, say so to everybody, and tell how many were sent."""
+        assert self.flood is not None
+        self.is_flooding = False
+        sent = await self.flood
+        await self.room.local_participant.publish_data(b"", topic="flood-end")
+        return sent
 
     async def do_set_name(self, request: dict[str, Any]) -> None:
         await self.room.local_participant.set_name(request["name"])

@@ -580,8 +580,12 @@ class Participant(TransportObserver):
 
     def on_data(self, label: str, data: bytes) -> None:
         """Pass a message up to be routed."""
-        if not self.is_closed and self.data_flow.admits(label, len(data)):
+        if self.is_closed:
+            return
+        if self.data_flow.admits(label, len(data)):
             self._events.data_received(self, label, data)
+        else:
+            self._events.data_over_budget(label, len(data))
 
     def _on_join_timeout(self) -> None:
         self.dismiss(rtc.LeaveRequest.DISCONNECT, Reasons.JOIN_FAILURE)

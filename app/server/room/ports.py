@@ -74,5 +74,8 @@ class RoomEvents(Protocol):
     def data_received(self, participant: Participant, label: str, data: bytes) -> None:
         """Route a data packet."""
 
+    def data_over_budget(self, label: str, size_bytes: int) -> None:
+        """Count a data packet that is not passed on, because its sender sends too many."""
+
     def data_track_requested(self, participant: Participant, request: rtc.SignalRequest) -> None:
         """Publish, unpublish or subscribe to data tracks."""

@@ -412,8 +412,7 @@ class Room:
         if label not in (RELIABLE, LOSSY):
             # Other labels are no part of the protocol.
             return
-        self.services.tally.data_received[label] += 1
-        self.services.tally.data_received_bytes[label] += len(data)
+        self.services.tally.note_data(label, len(data))
         try:
             self.route_data(participant.data_sender, label, data)
             for room, guest in self.windows.of(participant.sid):
@@ -421,6 +420,12 @@ class Room:
         except ProtocolError as error:
             self.services.tally.data_dropped += 1
             participant.note_fault("data packet dropped", error.reason)
+
+    def data_over_budget(self, label: str, size_bytes: int) -> None:
+        """Count a data packet that is not passed on."""
+        self.services.tally.data_dropped += 1
+        if label in (RELIABLE, LOSSY):
+            self.services.tally.note_data(label, size_bytes)
 
     def data_track_requested(self, participant: Participant, request: rtc.SignalRequest) -> None:
         """Publish, unpublish or subscribe to data tracks."""
