@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from PySide6.QtCore import QPoint, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QFontMetricsF, QKeyEvent, QPainter, QPaintEvent
+from PySide6.QtGui import QFont, QFontMetricsF, QKeyEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QToolButton, QWidget
 
 from app.ui.theme import (
@@ -26,6 +26,7 @@ from app.ui.widgets import ControlButton, Hairline, LevelBar, Menu, pressed_by_e
 
 HEIGHT_PX = 76
 COMPACT_HEIGHT_PX = 60
+BADGE_PX = 18.0
 _MENU_WIDTH_PX = 232
 
 
@@ -203,14 +204,24 @@ class PanelButton(ControlButton):
         extra += f", {self._number}" if self._number else ""
         self.setAccessibleName(self._text + extra)
 
+    def badge_box(self) -> QRectF:
+        """Where the badge is: beside the icon, and whole on a small button too."""
+        box = QRectF(self.width() / 2 + 5, self._top(), badge_width(self._badge), BADGE_PX)
+        box.moveRight(min(box.right(), self.width()))
+        return box
+
+    def _top(self) -> float:
+        return 3.0 if self.height() > 50 else 1.0
+
     def paintEvent(self, event: QPaintEvent) -> None:
         """Paint the button, then what it carries."""
         super().paintEvent(event)
         painter = QPainter(self)
-        top = 3.0 if self.height() > 50 else 1.0
+        top = self._top()
         middle = self.width() / 2
         if self._badge:
-            paint_badge(painter, middle + 5, top, self._badge)
+            box = self.badge_box()
+            paint_badge(painter, box.x(), box.y(), self._badge)
         elif self._number and self.toolButtonStyle() != Qt.ToolButtonStyle.ToolButtonIconOnly:
             painter.setFont(font_of(TypeStyle.MICRO, tabular=True))
             painter.setPen(color("accent_text" if self.isChecked() else "text2"))
@@ -219,15 +230,21 @@ class PanelButton(ControlButton):
             )
 
 
+def _badge_font() -> QFont:
+    return font_px(11, 700, tabular=True)
+
+
+def badge_width(text: str) -> float:
+    """How wide a badge is with this text."""
+    return max(BADGE_PX, QFontMetricsF(_badge_font()).horizontalAdvance(text) + 9)
+
+
 def paint_badge(painter: QPainter, x: float, y: float, text: str) -> None:
     """An 18 px accent disc, longer for "9+"."""
-    font = font_px(11, 700, tabular=True)
-    metrics = QFontMetricsF(font)
-    width = max(18.0, metrics.horizontalAdvance(text) + 9)
-    box = QRectF(x, y, width, 18)
-    fill_rounded(painter, box, 9, color("accent"))
+    box = QRectF(x, y, badge_width(text), BADGE_PX)
+    fill_rounded(painter, box, BADGE_PX / 2, color("accent"))
     painter.setRenderHint(QPainter.RenderHint.TextAntialiasing)
-    painter.setFont(font)
+    painter.setFont(_badge_font())
     painter.setPen(color("on_accent"))
     painter.drawText(box, Qt.AlignmentFlag.AlignCenter, text)
 

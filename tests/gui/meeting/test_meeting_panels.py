@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
+from PySide6.QtCore import QMimeData, QPoint, QPointF, QRectF, Qt, QUrl
 from PySide6.QtGui import QDesktopServices, QDragEnterEvent, QDragMoveEvent, QDropEvent
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QStyleOptionViewItem
@@ -22,6 +22,7 @@ from app.engine.events import (
     TransferState,
 )
 from app.runtime.errors import Reason, WorldError
+from app.ui.stage.control_bar import PanelButton
 from app.ui.widgets import ElidedLabel, ProgressBar
 from tests.gui.meeting.conftest import Meeting
 
@@ -445,3 +446,12 @@ def test_the_keyboard_stays_in_the_list_when_the_person_it_was_at_leaves(meeting
     meeting.post(PersonLeft("mia-2", "Mia"))
 
     assert meeting.page.focusWidget() is meeting.find("peopleSearch")
+
+
+@pytest.mark.parametrize("width", [1280, 640])
+def test_a_long_badge_is_whole_on_a_small_button_too(make_meeting: MakeMeeting, width: int) -> None:
+    meeting = make_meeting(width=width, height=600)
+    button = meeting.find_as("controlChat", PanelButton)
+    button.set_badge("9+")
+
+    assert QRectF(button.rect()).contains(button.badge_box())
