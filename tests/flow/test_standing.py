@@ -173,6 +173,37 @@ async def test_a_crash_right_after_a_removal_gives_nothing_back(
             assert await rights_left(twirp, door, COHOST) == NOTHING
 
 
+async def test_a_crash_gives_nothing_back_in_a_room_that_nobody_configured(
+    tmp_path: Path, http: aiohttp.ClientSession
+) -> None:
+    state = tmp_path / "room.json"
+    config = ServerConfig(keys={KEY: SECRET}, port=0, rtc_port=0, door=True, state_file=str(state))
+    left = b""
+    for has_fallen in (False, True):
+        if has_fallen:
+            state.write_bytes(left)
+        service = SfuService(config)
+        await service.start()
+        try:
+            twirp = Twirp(service, http)
+            async with RawSignal(service.url, HOST):
+                if not has_fallen:
+                    async with RawSignal(service.url, COHOST):
+                        assert (await remove(twirp, HOST, "cleo"))[0] == 200
+                    left = state.read_bytes()
+                else:
+                    assert await status_at_the_socket(service.url, COHOST) == 403
+                listed = await twirp.call(COHOST, "ListParticipants", room=ROOM)
+                assert listed[0] == 401
+                assert (await twirp.call(HOST, "DeleteRoom", room=ROOM))[0] == 200
+            # With the room what was decided in it is over.
+            async with RawSignal(service.url, COHOST):
+                listed = await twirp.call(COHOST, "ListParticipants", room=ROOM)
+                assert listed[0] == 200
+        finally:
+            await service.stop()
+
+
 async def test_the_link_that_made_a_cohost_does_so_no_more_once_it_was_taken_back(
     tmp_path: Path, http: aiohttp.ClientSession
 ) -> None:

@@ -46,6 +46,8 @@ class Gates:
         self._tasks = tasks
         self._hosted = {hosted.name: Gate(hosted) for hosted in config.rooms}
         self._live: dict[str, Gate] = {}
+        # Of rooms that lived when the server fell, for when they are made again.
+        self._fallen: dict[str, Mapping[str, Any]] = {}
         self._rooms: dict[str, Room] = {}
         self._sweeps: dict[str, asyncio.TimerHandle] = {}
         self._tellings: dict[str, asyncio.TimerHandle] = {}
@@ -94,6 +96,7 @@ class Gates:
         gate = self.find(room.name)
         if gate is None:
             gate = self._live[room.name] = Gate(HostedRoom(name=room.name))
+            gate.restore(self._fallen.pop(room.name, {}))
         self._rooms[room.name] = room
         # What the room was made with is a rule like any other, until the host changes it.
         gate.rules = replace(
@@ -105,7 +108,8 @@ class Gates:
         """A room is over."""
         if self._rooms.get(room.name) is room:
             del self._rooms[room.name]
-            self._live.pop(room.name, None)
+            if self._live.pop(room.name, None) is not None:
+                self._save()
 
     def participant_entered(self, room: Room, participant: Participant) -> None:
         """Somebody is about to be welcomed: the rules apply from the first word."""
@@ -277,7 +281,8 @@ class Gates:
             while self._is_dirty:
                 await asyncio.sleep(SAVE_DELAY_S)
                 self._is_dirty = False
-                state = {name: gate.to_json() for name, gate in self._hosted.items()}
+                gates = {**self._live, **self._hosted}
+                state = {**self._fallen, **{name: gate.to_json() for name, gate in gates.items()}}
                 data = json.dumps({"rooms": state}).encode()
                 # Passcodes are in it.
                 await asyncio.to_thread(write_atomically, path, data, mode=0o600)
@@ -297,8 +302,12 @@ class Gates:
             return
         rooms = values.get("rooms") if isinstance(values, Mapping) else None
         for name, state in rooms.items() if isinstance(rooms, Mapping) else ():
-            if name in self._hosted and isinstance(state, Mapping):
+            if not isinstance(state, Mapping):
+                continue
+            if name in self._hosted:
                 self._hosted[name].restore(state)
+            else:
+                self._fallen[name] = state
 
 
 def is_told(participant: Participant) -> bool:
