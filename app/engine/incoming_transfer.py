@@ -167,7 +167,9 @@ class IncomingTransfer:
         except (WorldError, NoSuchCallError) as error:
             log.info("the rest of a file is not to be had", error=type(error).__name__)
             if not self.record.state.is_over:
-                await self._fail(Reason.PEER_GONE)
+                # Who is only slow to answer has not gone.
+                is_late = isinstance(error, WorldError) and error.reason is Reason.TIMEOUT
+                await self._fail(Reason.TIMEOUT if is_late else Reason.PEER_GONE)
 
     async def _call(self, method: str, payload: str) -> None:
         # Who does not hear it learns it by the stream's silence.

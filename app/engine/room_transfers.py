@@ -165,7 +165,9 @@ class RoomWire:
                 is_old and error.code in (code.CONNECTION_TIMEOUT, code.REQUEST_PAYLOAD_TOO_LARGE)
             ):
                 raise NoSuchCallError from error
-            raise WorldError(Reason.PEER_GONE, detail=f"rpc {int(error.code)}") from error
+            is_late = error.code in (code.CONNECTION_TIMEOUT, code.RESPONSE_TIMEOUT)
+            reason = Reason.TIMEOUT if is_late else Reason.PEER_GONE
+            raise WorldError(reason, detail=f"rpc {int(error.code)}") from error
 
     async def tell(self, identity: str, data: bytes) -> None:
         """Send a packet."""

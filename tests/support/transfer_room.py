@@ -86,6 +86,7 @@ class TransferRoom:
         self.on_block: Callable[[], None] = lambda: None
         self.on_write: Callable[[int], None] = lambda _size_bytes: None
         self.silent: set[str] = set()
+        self.slow: set[str] = set()
         self.streams: list[_Stream] = []
 
     def add(self, identity: str, folder: Path) -> Person:
@@ -148,6 +149,8 @@ class Wire:
         other = self._room.people.get(identity)
         if other is None or identity in self._room.silent:
             raise WorldError(Reason.PEER_GONE)
+        if identity in self._room.slow:
+            raise WorldError(Reason.TIMEOUT)
         if isinstance(other, Plain):
             raise NoSuchCallError
         try:

@@ -161,7 +161,7 @@ def failure_text(reason: Reason | None, peer_name: str) -> str:
         case Reason.PEER_GONE:
             return f"{peer_name or 'Everyone'} went offline before it finished"
         case Reason.TIMEOUT:
-            return typeset(f"{peer_name or 'Nobody'} couldn't take it now")
+            return typeset(f"{peer_name or 'Nobody'} can't go on with it now")
         case Reason.DISK_FULL:
             return "Disk is full"
         case Reason.FILE_GONE:

@@ -804,6 +804,19 @@ async def test_a_restarted_sender_is_taken_as_soon_as_its_old_place_is_given_up(
     assert (await again.ended()).state is State.DONE
 
 
+async def test_a_sender_that_does_not_answer_in_time_has_not_gone(
+    room: TransferRoom, ada: Person, bo: Person, source: Path
+) -> None:
+    bo.policy = ReceivePolicy(bo.folder, ask=True)
+    await ada.transfers.send(source, to=("bo-1",), peer_name="Bo")
+    offered = await bo.until(State.OFFERED)
+    room.slow.add("ada-1")
+
+    await bo.transfers.accept(offered.id)
+
+    assert (await bo.ended()).error is Reason.TIMEOUT
+
+
 async def test_both_sides_are_told_that_a_file_can_be_paused_but_not_by_whom_it_cannot(
     room: TransferRoom, ada: Person, bo: Person, source: Path
 ) -> None:

@@ -179,6 +179,12 @@ def test_a_file_that_not_everybody_has_is_not_said_to_be_with_everyone() -> None
     assert meta_text(replace(done, received=5), RateMeter(), 0.0).startswith("Sent to everyone")
 
 
+def test_who_is_slow_to_answer_is_not_said_to_have_gone() -> None:
+    late = replace(CUT, state=TransferState.FAILED, peer_name="Dee", error=Reason.TIMEOUT)
+
+    assert meta_text(late, RateMeter(), 0.0) == "Dee can\u2019t go on with it now"
+
+
 def test_who_dropped_out_is_waited_for_and_has_not_paused() -> None:
     paused = replace(CUT, state=TransferState.PAUSED, done_bytes=15 * MB, peer_name="Dee")
 
