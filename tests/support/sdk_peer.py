@@ -792,6 +792,15 @@ class _Child:
             "ends": [frame for frame in frames if isinstance(frame, str)],
         }
 
+    async def do_data_stream_ends(self, request: dict[str, Any]) -> list[str]:
+        """Wait for the end of a subscribed track, or for its error."""
+        _, frames = self.data_streams[request["name"]]
+        async with asyncio.timeout(DEADLINE_S):
+            while not (ends := [frame for frame in frames if isinstance(frame, str)]):
+                self.news.clear()
+                await self.news.wait()
+        return ends
+
     async def do_close_data_stream(self, request: dict[str, Any]) -> None:
         self.data_streams[request["name"]][0].close()
 
