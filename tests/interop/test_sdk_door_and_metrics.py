@@ -84,10 +84,11 @@ async def test_the_metrics_say_what_the_sdks_did(
                 size = reading(now, "lanai_data_bytes_total", **where)
                 assert 1_000 * count < size < (1_000 + MAX_ENVELOPE_BYTES) * count, where
         assert reading(now, "lanai_data_packets_dropped_total") == 0
-        # Some seconds of sound and picture came in as well, and went out.
+        # A second of either voice came in and went out, and no packet is a header alone.
         for direction in ("incoming", "outgoing"):
-            assert reading(now, "livekit_packet_total", direction=direction) > 100
-            assert reading(now, "livekit_packet_bytes", direction=direction) > 30_000
+            packets = reading(now, "livekit_packet_total", direction=direction)
+            assert packets > 50
+            assert reading(now, "livekit_packet_bytes", direction=direction) > 12 * packets
         assert calls(now, "ListRooms", "200", "") == 1
         assert calls(now, "DeleteRoom", "4xx", "not_found") == 1
 
