@@ -61,6 +61,7 @@ from app.protocol.data_packet import PacketTooLargeError
 from app.protocol.errors import ProtocolError
 from app.protocol.streams.splitter import HeaderTooLargeError
 from app.runtime.errors import Reason, WorldError
+from app.runtime.opening import open_off_loop
 from app.runtime.tasks import TaskOwner, spawn
 
 log = structlog.get_logger(__name__)
@@ -306,7 +307,7 @@ class ChatDesk:
                 destination_identities=list(to) or None,
             )
             left = attachment.size_bytes
-            with await asyncio.to_thread(path.open, "rb") as file:
+            with await open_off_loop(path, "rb") as file:
                 while left > 0:
                     block = await asyncio.to_thread(file.read, min(left, _BLOCK_BYTES))
                     if not block:

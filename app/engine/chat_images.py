@@ -16,6 +16,7 @@ from typing import BinaryIO
 
 from app.protocol.errors import ProtocolError
 from app.runtime.errors import Reason, WorldError
+from app.runtime.opening import open_off_loop
 
 MAX_IMAGE_BYTES = 20_000_000
 MAX_ALL_BYTES = 200_000_000
@@ -58,7 +59,7 @@ class ChatImages:
                 made = await asyncio.to_thread(tempfile.mkdtemp, prefix="lanai-chat-")
                 self._folder = self._folder or Path(made)
             path = self._folder / f"picture-{number}{_SUFFIXES[mime_type]}"
-            file = await asyncio.to_thread(path.open, "xb")
+            file = await open_off_loop(path, "xb")
             with file:
                 await _write_all(file, chunks, size_bytes)
         except OSError as error:

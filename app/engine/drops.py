@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Self
@@ -120,13 +121,14 @@ class DropReader:
         self._file: BinaryIO | None = None
         self._left = 0
         self._digest = hashlib.sha256()
-        self._is_closed = False
+        # A worker thread reads while the loop may end it.
+        self._closed = threading.Event()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._is_closed = True
+        self._closed.set()
         if self._file is not None:
             self._file.close()
             self._file = None
@@ -166,11 +168,15 @@ class DropReader:
         if self._file is not None:
             self._file.close()
             self._file = None
-        if not self._files or self._is_closed:
+        if not self._files or self._closed.is_set():
             return False
         about = self._files.pop(0)
         try:
             self._file = about.path.open("rb")
+            # Whoever ended it meanwhile has not seen this file.
+            if self._closed.is_set():
+                self._file.close()
+                return False
             stat = os.fstat(self._file.fileno())
         except OSError as error:
             raise WorldError(Reason.FILE_GONE, detail=type(error).__name__) from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 import structlog
@@ -156,33 +156,37 @@ class StreamDesk:
         return [reader for reader in found if reader is not None]
 
     def _open(self, stream: IncomingStream) -> None:
-        def forget() -> None:
-            self._assembler.ignore(stream.stream_id)
-            self._take(stream.stream_id)
-
         try:
             if stream.kind is StreamKind.TEXT:
-                self._open_text(stream, forget)
+                self._open_text(stream)
             else:
-                self._open_bytes(stream, forget)
+                self._open_bytes(stream)
         except Exception:
             # The handler is the application's; its fault must not end the room.
             log.exception("stream handler failed")
 
-    def _open_text(self, stream: IncomingStream, forget: Callable[[], None]) -> None:
+    def _forget(self, reader: TextStreamReader | ByteStreamReader) -> None:
+        """Drop the rest of what nobody reads any more."""
+        stream_id = reader.header.stream_id
+        # An edit repeats its line's id, and may begin before the line has been read to its end.
+        if reader in (self._text_readers.get(stream_id), self._byte_readers.get(stream_id)):
+            self._assembler.ignore(stream_id)
+            self._take(stream_id)
+
+    def _open_text(self, stream: IncomingStream) -> None:
         handler = self._reserved.get(stream.topic) or self._text_handlers.get(stream.topic)
         if handler is None:
             self._assembler.ignore(stream.stream_id)
             return
-        reader = TextStreamReader(stream, on_close=forget)
+        reader = TextStreamReader(stream, on_close=lambda: self._forget(reader))
         self._text_readers[stream.stream_id] = reader
         handler(reader, stream.sender_identity)
 
-    def _open_bytes(self, stream: IncomingStream, forget: Callable[[], None]) -> None:
+    def _open_bytes(self, stream: IncomingStream) -> None:
         handler = self._byte_handlers.get(stream.topic)
         if handler is None:
             self._assembler.ignore(stream.stream_id)
             return
-        reader = ByteStreamReader(stream, on_close=forget)
+        reader = ByteStreamReader(stream, on_close=lambda: self._forget(reader))
         self._byte_readers[stream.stream_id] = reader
         handler(reader, stream.sender_identity)

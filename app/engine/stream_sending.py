@@ -31,6 +31,7 @@ from app.protocol.streams.splitter import (
     text_packets,
 )
 from app.runtime.errors import WorldError
+from app.runtime.opening import open_off_loop
 
 if TYPE_CHECKING:
     from app.engine.local_participant import LocalParticipant
@@ -117,7 +118,7 @@ async def send_file(
     """Send a file. One that shrinks, grows or vanishes meanwhile breaks the stream off."""
     mime_type = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
     try:
-        file = await asyncio.to_thread(path.open, "rb")
+        file = await open_off_loop(path, "rb")
     except OSError as error:
         raise StreamError(f"cannot open file: {error.strerror}") from error
     with file:

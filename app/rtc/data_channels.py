@@ -200,7 +200,7 @@ class DataChannels:
                 log.warning("malformed data packets dropped", reason=error.reason)
         self._channels.process()
         if self._flushing is None:
-            # Two packets of a transfer in three say nothing that has to be answered.
+            # Three packets of a transfer in four need no answer.
             if association.wants_to_speak:
                 self._schedule_flush()
             else:

@@ -56,15 +56,19 @@ class Attendee:
     async def wait(self, kind: type[E], condition: Callable[[E], bool] = lambda _: True) -> E:
         """Return the first event of a kind that fulfils the condition, past ones included."""
         seen = 0
-        async with asyncio.timeout(DEADLINE_S):
-            while True:
-                while seen < len(self.events):
-                    event = self.events[seen]
-                    seen += 1
-                    if isinstance(event, kind) and condition(event):
-                        return event
-                self._posted.clear()
-                await self._posted.wait()
+        try:
+            async with asyncio.timeout(DEADLINE_S):
+                while True:
+                    while seen < len(self.events):
+                        event = self.events[seen]
+                        seen += 1
+                        if isinstance(event, kind) and condition(event):
+                            return event
+                    self._posted.clear()
+                    await self._posted.wait()
+        except TimeoutError as error:
+            came = "\n".join(str(event)[:300] for event in self.all(kind)[-12:])
+            raise AssertionError(f"no such {kind.__name__}; there came\n{came}") from error
 
     def all(self, kind: type[E]) -> list[E]:
         return [event for event in self.events if isinstance(event, kind)]

@@ -22,6 +22,7 @@ from app.engine.events import (
 from app.runtime.settings import Settings
 from app.ui.stage.agent_face import bar_alphas, bar_heights
 from app.ui.stage.captions import CaptionsBar
+from app.ui.stage.tile import VideoTile
 from app.ui.theme import LIGHT, ThemeChoice, theme
 from tests.gui.meeting.conftest import Meeting
 
@@ -212,6 +213,11 @@ def test_the_bars_of_each_state() -> None:
     assert set(bar_alphas("idle", 0.0)) == {0.55}
 
 
+def left_edge(meeting: Meeting, tile: VideoTile) -> str:
+    at = tile.mapTo(meeting.page, QPoint(1, tile.height() // 2))
+    return meeting.page.grab().toImage().pixelColor(at).name()
+
+
 def test_a_speaking_agents_ring_is_violet_in_both_themes(
     meeting: Meeting, qapp: QApplication
 ) -> None:
@@ -221,7 +227,8 @@ def test_a_speaking_agents_ring_is_violet_in_both_themes(
     meeting.qtbot.waitUntil(lambda: tile.has_ring)
     for choice in (ThemeChoice.DARK, ThemeChoice.LIGHT):
         theme.apply_to(qapp, choice)
-        at = tile.mapTo(meeting.page, QPoint(1, tile.height() // 2))
-        colour = meeting.page.grab().toImage().pixelColor(at)
-        assert colour.name() == theme.tokens.color("agent").name()
+        # The tile may still be on its way to its place.
+        meeting.qtbot.waitUntil(
+            lambda: left_edge(meeting, tile) == theme.tokens.color("agent").name()
+        )
     assert theme.tokens is LIGHT

@@ -77,3 +77,23 @@ async def test_a_bomb_beyond_what_was_announced_ends_there() -> None:
     with pytest.raises(StreamError, match=StreamFault.TOO_LONG):
         await read()
     assert 0 < sum(sizes) <= SIZE // 2
+
+
+async def test_a_stream_that_repeats_an_id_outlives_the_reader_of_the_one_before() -> None:
+    desk, readers = StreamDesk(), list[ByteStreamReader]()
+    desk.register_bytes("files", lambda reader, _: readers.append(reader))
+    packets = []
+    for content in (b"mistke", b"mistake"):
+        about = StreamDescription("s1", "files", 1, "application/octet-stream", len(content))
+        splitter = ByteSplitter(about)
+        packets += [splitter.open(name="b"), *splitter.write(content), splitter.close()]
+    for packet in packets[:4]:
+        desk.handle_packet(packet)
+    first, second = readers
+
+    assert b"".join([piece async for piece in first]) == b"mistke"
+    for packet in packets[4:]:
+        desk.handle_packet(packet)
+
+    async with asyncio.timeout(30):
+        assert b"".join([piece async for piece in second]) == b"mistake"
