@@ -446,7 +446,7 @@ class OutgoingTransfer:
     async def _run_leg(
         self, leg: object, members: list[Receiver], work: Callable[[_Leg], Awaitable[None]]
     ) -> None:
-        async with self._lanes:
+        async with self._lanes.places:
             run = _Leg(leg, members)
             try:
                 await work(run)

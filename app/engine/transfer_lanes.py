@@ -8,7 +8,6 @@ after a quarter of a minute only, so the files for it stop first, by themselves.
 from __future__ import annotations
 
 import asyncio
-from types import TracebackType
 from typing import Protocol
 
 BLOCK_BYTES = 256 * 1024
@@ -32,22 +31,11 @@ class Way(Protocol):
 
 
 class Lanes:
-    """An async context manager: whoever is inside may write. `ways` are all drops of a meeting."""
+    """Whoever holds one of the `places` may write. `ways` are all drops of a meeting."""
 
     def __init__(self, count: int = MOST_LANES) -> None:
         self.ways: list[Way] = []
-        self._places = asyncio.Semaphore(count)
-
-    async def __aenter__(self) -> None:
-        await self._places.acquire()
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._places.release()
+        self.places = asyncio.Semaphore(count)
 
     def has_room(self, way: Way, identity: str) -> bool:
         """Whether one more block of this drop may go to this person."""

@@ -241,13 +241,13 @@ class Association:
             assert outbound is not None
             assert resets is not None
             if self._must_sack:
-                self._write_sack(writer)
+                writer.add(self._take_sack())
             request = resets.write(outbound.last_tsn, now_s)
             if request is not None:
                 writer.add(request)
             if self._unacked_packets and outbound.is_ready:
                 # The acknowledgement goes with what leaves anyway.
-                self._write_sack(writer)
+                writer.add(self._take_sack())
             has_more = outbound.write(writer, now_s, most)
         writer.close_packet()
         return packets + writer.packets, has_more
@@ -307,10 +307,7 @@ class Association:
                 self._must_sack = True
             else:
                 assert peer is not None
-                writer = PacketWriter(self._local_port, self._remote_port, peer.tag)
-                self._write_sack(writer)
-                writer.close_packet()
-                self._loose += writer.packets
+                self._loose += self._packets_of([self._take_sack()], peer.tag)
         elif self._sack_at_s is None:
             self._sack_at_s = now_s + (SACK_DELAY_MIDWAY_S if is_midway else SACK_DELAY_S)
 
@@ -503,11 +500,12 @@ class Association:
         writer.close_packet()
         return writer.packets
 
-    def _write_sack(self, writer: PacketWriter) -> None:
+    def _take_sack(self) -> bytes:
+        """Return the acknowledgement of everything that has arrived; none is owed after it."""
         inbound = self.inbound
         assert inbound is not None
         self._announced_window = inbound.window_bytes
-        writer.add(inbound.sack())
         self._unacked_packets = 0
         self._must_sack = False
         self._sack_at_s = None
+        return inbound.sack()

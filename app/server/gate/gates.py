@@ -25,7 +25,13 @@ from app.server.config import HostedRoom, ServerConfig
 from app.server.gate.gate import Gate, is_guest, permission_is_same
 from app.server.gate.guests import DOOR_TOPIC, SHARED_SOURCES, GuestFilter, restricted
 from app.server.gate.lobby import Knock
-from app.server.gate.standing import ROLE_ATTRIBUTE, invitation_of, role_of, with_role
+from app.server.gate.standing import (
+    ROLE_ATTRIBUTE,
+    invitation_of,
+    is_of_door,
+    role_of,
+    with_role,
+)
 
 if TYPE_CHECKING:
     from app.server.room.participant import Participant
@@ -312,7 +318,7 @@ class Gates:
 
 def is_told(participant: Participant) -> bool:
     """Whether somebody came by Lanai's door: a plain SDK would only wonder about our packets."""
-    return ROLE_ATTRIBUTE in participant.claims.attributes
+    return is_of_door(participant.claims)
 
 
 def knock_facts(knocks: Iterable[Knock], now_s: float) -> list[dict[str, Any]]:

@@ -37,7 +37,7 @@ def move_participant(participant: Participant, source: Room, target: Room) -> No
     claims = in_room(participant.claims, target.name)
     gates = target.services.gates
     participant.claims = claims if gates is None else gates.effective(claims)
-    if ROLE_ATTRIBUTE in participant.claims.attributes:
+    if is_of_door(participant.claims):
         role = participant.claims.attributes[ROLE_ATTRIBUTE]
         participant.info.attributes[ROLE_ATTRIBUTE] = role
     _adopt(participant, target, data_tracks)
