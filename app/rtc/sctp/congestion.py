@@ -8,9 +8,14 @@ Most of our time-outs are no losses: a process that did not get to run for a mom
 So the timer does not back off for long, a time-out that turns out to have been for nothing is
 undone (as in F-RTO, RFC 5682), and a window is found out again quickly, up to
 `LEAST_THRESHOLD_BYTES`: at load 19 files stood still for half a minute without.
+
+A window that only makes a queue longer does not grow: a slow receiver had up to a megabyte before
+it, so that a line of chat took 0.35 s behind a transfer, until its socket overflowed.
 """
 
 from __future__ import annotations
+
+from math import inf
 
 from app.rtc.sctp.wire import PACKET_BYTES
 
@@ -20,6 +25,11 @@ MOST_WINDOW_BYTES = 1 << 20
 LEAST_THRESHOLD_BYTES = 32 * PACKET_BYTES
 # What one acknowledgement may add while the window is found out.
 MOST_GROWTH_BYTES = 8 * PACKET_BYTES
+
+# So late after the quickest answer, what was sent has waited in a queue.
+LONG_QUEUE_S = 0.1
+# The quickest answer is forgotten after once to twice as long: a path may become longer.
+QUICKEST_OF_S = 20.0
 
 FIRST_RTO_S = 0.5
 # Above the 200 ms for which a peer may keep an acknowledgement back (RFC 9260 §6.2).
@@ -38,6 +48,9 @@ class Congestion:
         self.rto_s = FIRST_RTO_S
         self.round_trip_s: float | None = None
         self._variation_s = 0.0
+        self._last_s = 0.0
+        self._quickest_s = self._quickest_lately_s = inf
+        self._forget_at_s = 0.0
         self._partial_bytes = 0
         self._measured_rto_s = FIRST_RTO_S
         # Window and threshold before the first time-out of a row.
@@ -56,7 +69,7 @@ class Congestion:
 
     def handle_acknowledged(self, size_bytes: int, *, was_full: bool) -> None:
         """Grow by what arrived, if the window was what held us back."""
-        if not was_full:
+        if not was_full or self._is_queue_long:
             return
         if self.window_bytes <= self.threshold_bytes:
             grown = self.window_bytes + min(size_bytes, MOST_GROWTH_BYTES)
@@ -66,6 +79,11 @@ class Congestion:
         if self._partial_bytes >= self.window_bytes:
             self._partial_bytes -= self.window_bytes
             self.window_bytes = min(self.window_bytes + PACKET_BYTES, MOST_WINDOW_BYTES)
+
+    @property
+    def _is_queue_long(self) -> bool:
+        is_late = self._last_s > self._quickest_s + LONG_QUEUE_S
+        return is_late and self.window_bytes >= LEAST_THRESHOLD_BYTES
 
     def handle_loss(self) -> None:
         """Halve: packets are missing while others arrive."""
@@ -83,8 +101,14 @@ class Congestion:
         self._partial_bytes = 0
         self.rto_s = min(self.rto_s * 2, max(MOST_RTO_S, 3 * self._measured_rto_s))
 
-    def handle_round_trip(self, took_s: float) -> None:
+    def handle_round_trip(self, took_s: float, now_s: float) -> None:
         """Take a measurement of something that was sent once."""
+        self._last_s = took_s
+        self._quickest_s = min(self._quickest_s, took_s)
+        self._quickest_lately_s = min(self._quickest_lately_s, took_s)
+        if now_s >= self._forget_at_s:
+            self._forget_at_s = now_s + QUICKEST_OF_S
+            self._quickest_s, self._quickest_lately_s = self._quickest_lately_s, took_s
         if self.round_trip_s is None:
             self.round_trip_s, self._variation_s = took_s, took_s / 2
         else:

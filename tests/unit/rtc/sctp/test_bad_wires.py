@@ -102,3 +102,77 @@ def test_everything_arrives_in_order_whatever_the_wire_does(seed: int) -> None:
 
     print(f"seed {seed}: loss {loss}, up to {late_s} s late")
     assert run_virtually(scenario()) == (messages, messages)
+
+
+class SlowReceiver:
+    """A wire to the server with so much room before it: one packet at a time, the rest is lost."""
+
+    def __init__(self, *, packets_per_s: float, room: int) -> None:
+        self.lost = 0
+        self.carried = 0
+        self.longest_s = 0.0
+        self._packet_s = 1 / packets_per_s
+        self._room_s = room / packets_per_s
+        self._free_at_s = 0.0
+
+    def __call__(self, sender: str, packet: bytes) -> list[float]:
+        if sender == "server" or len(packet) < 500:
+            return [TRIP_S]
+        now_s = asyncio.get_running_loop().time()
+        begins_s = max(now_s, self._free_at_s)
+        if begins_s - now_s > self._room_s:
+            self.lost += 1
+            return []
+        self.carried += 1
+        self._free_at_s = begins_s + self._packet_s
+        self.longest_s = max(self.longest_s, self._free_at_s - now_s)
+        return [self._free_at_s - now_s + TRIP_S]
+
+
+async def _to_a_slow_receiver(wire: SlowReceiver, count: int) -> float:
+    pair = SctpPair(wire)
+    await pair.open()
+    for _ in range(count):
+        pair.client.channels.send("_reliable", bytes(15_000))
+    took_s = await pair.until(lambda: len(pair.server.messages) == count, 600)
+    await pair.close()
+    return took_s
+
+
+@pytest.mark.parametrize("room", [40, 200, 800])
+def test_what_was_sent_again_is_not_sent_again_before_it_can_have_arrived(room: int) -> None:
+    wire = SlowReceiver(packets_per_s=1_000, room=room)
+    took_s = run_virtually(_to_a_slow_receiver(wire, 300))
+
+    # 300 messages of 13 packets, at 1,000 packets a second.
+    assert wire.carried < 3_900 * 1.02, "more was repeated than was lost"
+    assert wire.lost < 3_900 * 0.1
+    assert took_s < 3.9 * 1.5
+
+
+def test_a_queue_before_a_slow_receiver_stays_short() -> None:
+    wire = SlowReceiver(packets_per_s=1_000, room=800)
+    took_s = run_virtually(_to_a_slow_receiver(wire, 300))
+
+    assert wire.lost == 0
+    assert wire.longest_s < 0.4
+    assert took_s < 3.9 * 1.1
+
+
+def test_a_path_that_becomes_longer_is_filled_all_the_same() -> None:
+    async def scenario() -> float:
+        trip_s = 0.005
+        pair = SctpPair(lambda _sender, _packet: [trip_s])
+        await pair.open()
+        for _ in range(20):
+            pair.client.channels.send("_reliable", bytes(15_000))
+        await pair.until(lambda: len(pair.server.messages) == 20, 60)
+        trip_s = 0.15
+        for _ in range(8_000):
+            pair.client.channels.send("_reliable", bytes(15_000))
+        took_s = await pair.until(lambda: len(pair.server.messages) == 8_020, 600)
+        await pair.close()
+        return took_s
+
+    # 120 MB: 36 s with the largest window, 130 s with the one that the short path had.
+    assert run_virtually(scenario()) < 90
