@@ -3,7 +3,8 @@
 Plain JSON on the signalling port. A room is entered with an invitation (signed by this
 server, for this room) or, when it has none set, without anything; a passcode is asked for from
 everybody without an invitation. Where there is a lobby guests wait in it, asking again every
-second, until a host has decided; behind a lock nobody new gets in. Hosts and co-hosts (by their
+second, until a host has decided; so does, in any room, who was sent away (`standing` knows how
+that can be told). Behind a lock nobody new gets in. Hosts and co-hosts (by their
 invitation) pass both. Guessing is slowed down per address. The host's own side of the door is
 `host_door`.
 """
@@ -132,7 +133,7 @@ class Door:
         known = knock.identity if knock is not None else self._identity_of(wish.token, gate)
         role = gate.standing.role_at_door(known, invited_as, invitation)
         if knock is None or knock.verdict is not Verdict.ADMITTED:
-            must_wait = gate.rules.lobby or gate.standing.is_removed(known)
+            must_wait = gate.rules.lobby or _was_sent_away(gate, known, request.remote or "")
             if role == "guest" and gate.rules.locked and not gate.standing.is_member(known):
                 raise DoorRefusal(403, "locked")
             if role == "guest" and must_wait:
@@ -141,7 +142,9 @@ class Door:
             raise DoorRefusal(503, "full")
         if knock is not None:
             gate.lobby.remove(knock.id)
-            if knock.verdict is Verdict.WAITING:
+            if knock.verdict is Verdict.ADMITTED:
+                gate.standing.trust(request.remote or "")
+            else:
                 # The lobby was closed, or a better invitation found, while this one waited.
                 self._gates.knocks_changed(gate)
         name = knock.name if knock is not None else wish.name
@@ -270,6 +273,14 @@ class Refusals:
         if self._lines.allow(time.monotonic()):
             log.info("door refused", status=refusal.status, error=refusal.error)
         return web.json_response({"error": refusal.error}, status=refusal.status)
+
+
+def _was_sent_away(gate: Gate, known: str, address: str) -> bool:
+    """Whether this is somebody who was sent away, or may be, as a stranger from there."""
+    standing = gate.standing
+    return standing.is_removed(known) or (
+        not standing.is_member(known) and standing.is_suspect(address)
+    )
 
 
 def _is_full(gate: Gate, room: Room | None, identity: str) -> bool:

@@ -168,6 +168,8 @@ class SignalSocket:
         if request.headers.get("Upgrade", "").lower() != "websocket":
             return web.Response(status=404)
         claims, join = self._check(request)
+        if self._gates is not None:
+            self._gates.note_address(claims, request.remote or "")
         socket = web.WebSocketResponse(
             max_msg_size=MAX_FRAME_BYTES, heartbeat=HEARTBEAT_S, compress=False
         )

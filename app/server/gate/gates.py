@@ -95,6 +95,12 @@ class Gates:
         gate = self.find(claims.video.room)
         return gate.check(claims) if gate is not None else claims
 
+    def note_address(self, claims: Claims, address: str) -> None:
+        """Where somebody comes from who joins, in case a host sends them away."""
+        gate = self.find(claims.video.room)
+        if gate is not None:
+            gate.standing.note_address(claims.identity, address)
+
     # --- what the rooms tell
 
     def room_opened(self, room: Room) -> None:
@@ -114,7 +120,9 @@ class Gates:
         """A room is over."""
         if self._rooms.get(room.name) is room:
             del self._rooms[room.name]
-            if self._live.pop(room.name, None) is not None:
+            gate = self._live.pop(room.name, None) or self._hosted.get(room.name)
+            if gate is not None:
+                gate.standing.forget_addresses()
                 self._save()
 
     def participant_entered(self, room: Room, participant: Participant) -> None:

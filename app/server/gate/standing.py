@@ -7,6 +7,10 @@ again comes back as a guest. An invitation that made somebody co-host or host do
 that person has lost the role, for the link is still in their hands; nor do tokens that it gave
 before, which name it, unless their bearers were in the room then.
 
+Who starts the app anew is a stranger to the door, but comes from the same address. So until the
+meeting is over strangers from where somebody was sent away have to be let in, unless a host has
+let one in from there since. Others behind the same address pay for it with a knock, no more.
+
 What the door signs is good for its own room alone, though some grants of the wire (`roomCreate`)
 know no room: `is_of_door` tells its tokens from those of whoever holds the server's keys.
 """
@@ -71,7 +75,9 @@ class Standing:
 
     def __init__(self) -> None:
         self._roles: OrderedDict[str, str] = OrderedDict()
-        self._removed: OrderedDict[str, None] = OrderedDict()
+        # By identity, where each was sent away from ("" when that is not known any more).
+        self._removed: OrderedDict[str, str] = OrderedDict()
+        self._addresses: OrderedDict[str, str] = OrderedDict()
         self._members: OrderedDict[str, None] = OrderedDict()
         # Invitations that give no role above guest any more.
         self._retired: OrderedDict[str, None] = OrderedDict()
@@ -108,9 +114,28 @@ class Standing:
 
     def note_removed(self, identity: str) -> None:
         """Somebody was sent away, and is a guest if ever let in again."""
-        _remember(self._removed, identity, None)
+        _remember(self._removed, identity, self._addresses.pop(identity, ""))
         self._members.pop(identity, None)
         self.set_role(identity, "guest")
+
+    def note_address(self, identity: str, address: str) -> None:
+        """Somebody comes from here, as far as a socket can tell."""
+        _remember(self._addresses, identity, address)
+
+    def is_suspect(self, address: str) -> bool:
+        """Whether somebody was sent away who came from here."""
+        return bool(address) and address in self._removed.values()
+
+    def trust(self, address: str) -> None:
+        """A host has let in somebody from here after looking at the name."""
+        for identity, came_from in self._removed.items():
+            if came_from == address:
+                self._removed[identity] = ""
+
+    def forget_addresses(self) -> None:
+        """The meeting is over: addresses are given to others in time."""
+        self._addresses.clear()
+        self._removed = OrderedDict.fromkeys(self._removed, "")
 
     def note_member(self, identity: str) -> bool:
         """Somebody was let in, again if need be; False when that was known."""
@@ -128,6 +153,7 @@ class Standing:
         return {
             "roles": dict(self._roles),
             "removed": list(self._removed),
+            "removed_from": {who: address for who, address in self._removed.items() if address},
             "members": list(self._members),
             "retired": list(self._retired),
         }
@@ -137,13 +163,15 @@ class Standing:
         """Read what `to_json` wrote; what is not understood is left out."""
         standing = cls()
         lists = (
-            ("removed", standing._removed),
             ("members", standing._members),
             ("retired", standing._retired),
         )
         for key, table in lists:
             for name in _texts(values.get(key)):
                 _remember(table, name, None)
+        addresses = dict(_pairs(values.get("removed_from")))
+        for identity in _texts(values.get("removed")):
+            _remember(standing._removed, identity, addresses.get(identity, ""))
         for identity, role in _pairs(values.get("roles")):
             if role in ROLES:
                 standing.set_role(identity, role)

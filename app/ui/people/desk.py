@@ -52,8 +52,8 @@ _RULE_WORDS = {
 
 _ONLY_IF_ADMITTED = "They can come back only if you admit them."
 _MUST_ASK = typeset(
-    "They have to ask before they come back. Someone who starts Lanai anew isn't recognised: "
-    "turn on the waiting room to be sure."
+    "They have to ask before they come back, and so does anyone new on the same device. From "
+    "another device they aren't recognised: turn on the waiting room to be sure."
 )
 _ROLE_WORDS = {
     (Role.GUEST, Role.COHOST): (
@@ -420,7 +420,7 @@ class PeopleDesk(QObject):
     def _ask_remove(self, person: Person) -> None:
         text = ""
         if self._rules is not None:
-            # Without a waiting room the door knows again only an app that was not started anew.
+            # Without a waiting room the door knows people by their app and by their address.
             text = _ONLY_IF_ADMITTED if self._rules.lobby else _MUST_ASK
         ask(
             self._page,

@@ -83,3 +83,35 @@ def test_a_token_is_the_doors_when_it_names_a_role() -> None:
 )
 def test_damaged_books_are_empty_ones(damaged: dict[str, object]) -> None:
     assert Standing.from_json(damaged).effective(COHOST) is COHOST
+
+
+def test_strangers_from_where_somebody_was_sent_away_are_suspect_until_one_is_let_in() -> None:
+    standing = Standing()
+    standing.note_address("bo", "10.0.0.7")
+    standing.note_address("cleo", "10.0.0.8")
+    assert not standing.is_suspect("10.0.0.7")
+    standing.note_removed("bo")
+    for known in (standing, read_again(standing)):
+        assert known.is_suspect("10.0.0.7")
+        assert not known.is_suspect("10.0.0.8")
+        assert not known.is_suspect("")
+    standing.trust("10.0.0.7")
+    assert not standing.is_suspect("10.0.0.7")
+    assert standing.is_removed("bo")
+
+
+def test_the_end_of_a_meeting_clears_addresses_and_not_names() -> None:
+    standing = Standing()
+    standing.note_address("bo", "10.0.0.7")
+    standing.note_removed("bo")
+    standing.forget_addresses()
+    assert not standing.is_suspect("10.0.0.7")
+    assert standing.is_removed("bo")
+
+
+def test_letting_somebody_in_again_clears_the_address_too() -> None:
+    standing = Standing()
+    standing.note_address("bo", "10.0.0.7")
+    standing.note_removed("bo")
+    standing.note_member("bo")
+    assert not standing.is_suspect("10.0.0.7")
