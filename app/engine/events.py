@@ -139,6 +139,15 @@ class Knock:
 
 
 @dataclass(frozen=True, slots=True)
+class Helper:
+    """A host or co-host who has left and could come back as one."""
+
+    identity: str
+    name: str
+    role: Role
+
+
+@dataclass(frozen=True, slots=True)
 class RoomRules:
     """What the host has decided; `passcode` says that there is one.
 
@@ -452,6 +461,13 @@ class KnockArrived(Event):
     """Somebody new waits; the `KnocksChanged` that holds it has been posted already."""
 
     knock: Knock
+
+
+@dataclass(frozen=True, slots=True)
+class HelpersAwayChanged(Event):
+    """Every host and co-host who is not here; only those who are hear of it."""
+
+    helpers: tuple[Helper, ...]
 
 
 @dataclass(frozen=True, slots=True)

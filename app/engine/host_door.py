@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from urllib.parse import quote
 
 from app.engine.door import open_session, refusal_of, send_request
-from app.engine.events import Knock, Role, RoomRules
+from app.engine.events import Helper, HelpersAwayChanged, Knock, Role, RoomRules
 from app.engine.server_api import http_base
 from app.protocol.errors import ProtocolError
 
 _MAX_KNOCKS = 200
+_MAX_HELPERS = 200
 _MAX_NAME_CHARS = 128
 
 
@@ -52,7 +53,9 @@ class HostDoor:
             raise refusal_of(status, answer)
 
 
-def read_door_packet(payload: bytes, *, now_ms: int) -> RoomRules | tuple[Knock, ...] | None:
+def read_door_packet(
+    payload: bytes, *, now_ms: int
+) -> RoomRules | HelpersAwayChanged | tuple[Knock, ...] | None:
     """Understand what the server told on `lanai.door`; None for what a newer one may tell."""
     try:
         content = json.loads(payload)
@@ -64,6 +67,8 @@ def read_door_packet(payload: bytes, *, now_ms: int) -> RoomRules | tuple[Knock,
         return _rules(content["rules"])
     if content.get("type") == "knocks" and isinstance(content.get("knocks"), list):
         return _knocks(content["knocks"], now_ms)
+    if content.get("type") == "away" and isinstance(content.get("people"), list):
+        return HelpersAwayChanged(_helpers(content["people"]))
     return None
 
 
@@ -92,6 +97,18 @@ def _knocks(values: list[object], now_ms: int) -> tuple[Knock, ...]:
             since_ms = now_ms - _number(value, "waited_ms")
             knocks.append(Knock(knock_id, name[:_MAX_NAME_CHARS], since_ms))
     return tuple(knocks)
+
+
+def _helpers(values: list[object]) -> tuple[Helper, ...]:
+    helpers = []
+    for value in values[:_MAX_HELPERS]:
+        if not isinstance(value, Mapping):
+            continue
+        identity, name, role = (value.get(key) for key in ("identity", "name", "role"))
+        is_known = isinstance(role, str) and role in tuple(Role)
+        if isinstance(identity, str) and identity and isinstance(name, str) and is_known:
+            helpers.append(Helper(identity, name[:_MAX_NAME_CHARS], Role(str(role))))
+    return tuple(helpers)
 
 
 def _number(values: Mapping[str, object], key: str) -> int:

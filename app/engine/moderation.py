@@ -19,6 +19,7 @@ from app.engine import rtc
 from app.engine.enums import TrackSource
 from app.engine.events import (
     Event,
+    HelpersAwayChanged,
     Knock,
     KnockArrived,
     KnocksChanged,
@@ -67,6 +68,7 @@ class Moderation:
         self._is_on = False
         self._rules: RoomRules | None = None
         self._knocks: tuple[Knock, ...] = ()
+        self._away = HelpersAwayChanged(())
         self._reactions: dict[str, Budget] = {}
 
     def begin(self) -> None:
@@ -77,6 +79,8 @@ class Moderation:
         if self._knocks:
             knocks, self._knocks = self._knocks, ()
             self._take_knocks(knocks)
+        if self._away.helpers:
+            self._post(self._away)
 
     # --- what a host does for the others
 
@@ -196,9 +200,11 @@ class Moderation:
         )
 
     def handle_role(self, role: Role) -> None:
-        """Our own role is this now: guests have no lobby to look after."""
+        """Our own role is this now: guests look after nobody."""
         if role is Role.GUEST and self._knocks:
             self._take_knocks(())
+        if role is Role.GUEST and self._away.helpers:
+            self._take_away(HelpersAwayChanged(()))
 
     def forget(self, identity: str) -> None:
         """Somebody left."""
@@ -212,8 +218,14 @@ class Moderation:
             if self._rules is None or told.version > self._rules.version:
                 self._rules = told
                 self._post(RoomRulesChanged(told))
+        elif isinstance(told, HelpersAwayChanged):
+            self._take_away(told)
         elif told is not None:
             self._take_knocks(told)
+
+    def _take_away(self, told: HelpersAwayChanged) -> None:
+        self._away = told
+        self._post(told)
 
     def _take_knocks(self, knocks: tuple[Knock, ...]) -> None:
         known = {knock.id for knock in self._knocks}

@@ -18,8 +18,9 @@ from app.server.api.auth import HttpRefusal, claims_of
 from app.server.api.door import DoorRefusal, Refusals, read_object, text_of
 from app.server.config import ServerConfig
 from app.server.gate.gate import Gate
-from app.server.gate.gates import Gates, knock_facts
+from app.server.gate.gates import Gates
 from app.server.gate.standing import ROLES, role_of
+from app.server.gate.telling import knock_facts
 
 Work = Callable[[web.Request, Gate, Claims], Awaitable[web.Response]]
 
@@ -108,13 +109,15 @@ class HostDoor:
         room = self._gates.room_of(gate)
         identity = request.match_info["identity"]
         person = room.by_identity(identity) if room is not None else None
-        if room is None or person is None:
+        away = self._gates.roll.find_away(gate, identity) if person is None else None
+        if person is None and away is None:
             raise DoorRefusal(404, "not_found")
-        current = role_of(person.claims)
+        current = role_of(person.claims) if person is not None else away.role if away else ""
         if "host" in (role, current) and role_of(claims) != "host":
             raise DoorRefusal(403, "denied")
-        hosts = [p for p in room.participants.values() if role_of(p.claims) == "host"]
-        if current == "host" and role != "host" and len(hosts) == 1:
+        here = room.participants.values() if room is not None else ()
+        others = [p for p in here if role_of(p.claims) == "host" and p.identity != identity]
+        if current == "host" and role != "host" and not others:
             raise DoorRefusal(409, "last_host")
         self._gates.set_role(gate, identity, role)
         await self._gates.settled()

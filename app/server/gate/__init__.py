@@ -2,5 +2,5 @@
 
 Only servers with Lanai's door have gates; a plain server does as its tokens say. Sans-IO but for
 `gates`, which holds the clock, the timers and the file that outlives a crash. Read in this order:
-rules, lobby, standing, gate, gates.
+rules, lobby, standing, staff, gate, telling, roll, gates.
 """

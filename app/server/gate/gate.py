@@ -16,6 +16,7 @@ from app.protocol.token import Claims
 from app.server.config import HostedRoom
 from app.server.gate.lobby import Lobby
 from app.server.gate.rules import RoomRules, changed_rules
+from app.server.gate.staff import Staff
 from app.server.gate.standing import Standing, role_of
 
 
@@ -41,6 +42,7 @@ class Gate:
         )
         self.lobby = Lobby()
         self.standing = Standing()
+        self.staff = Staff()
 
     def change_rules(self, patch: object) -> bool:
         """Apply what a host sent; True when anything is different now."""
@@ -59,7 +61,11 @@ class Gate:
 
     def to_json(self) -> dict[str, Any]:
         """What has to outlive a crash. The lobby does not: its people ask again."""
-        return {"rules": asdict(self.rules), "standing": self.standing.to_json()}
+        return {
+            "rules": asdict(self.rules),
+            "standing": self.standing.to_json(),
+            "staff": self.staff.to_json(),
+        }
 
     def restore(self, values: Mapping[str, Any]) -> None:
         """Read what `to_json` wrote; damaged parts are left as they are."""
@@ -76,6 +82,7 @@ class Gate:
                     self.rules = replace(self.rules, version=version + 1)
         if isinstance(standing, Mapping):
             self.standing = Standing.from_json(standing)
+        self.staff = Staff.from_json(values.get("staff"))
 
 
 def is_guest(claims: Claims) -> bool:

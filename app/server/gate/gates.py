@@ -1,15 +1,16 @@
 """Every gate of a server with a door: found by name, kept over crashes, told to the people.
 
 What changes reaches the room as a reliable packet from the server on the topic `lanai.door`:
-the rules go to everybody who came by Lanai's door, the list of knocks to its admins. Both are
-whole lists, so that a lost or late one does no harm. Lives on the server's loop.
+the rules go to everybody who came by Lanai's door, the list of knocks to its admins (and what
+`roll` says of co-hosts who are not here). All are whole lists, so that a lost or late one does no
+harm. Lives on the server's loop.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,15 +24,15 @@ from app.runtime.paths import write_atomically
 from app.runtime.tasks import TaskOwner, spawn
 from app.server.config import HostedRoom, ServerConfig
 from app.server.gate.gate import Gate, is_guest, permission_is_same
-from app.server.gate.guests import DOOR_TOPIC, SHARED_SOURCES, GuestFilter, restricted
-from app.server.gate.lobby import Knock
+from app.server.gate.guests import SHARED_SOURCES, GuestFilter, restricted
+from app.server.gate.roll import TELL_DELAY_S, RollCall
 from app.server.gate.standing import (
     ROLE_ATTRIBUTE,
     invitation_of,
-    is_of_door,
     role_of,
     with_role,
 )
+from app.server.gate.telling import admins_of, is_told, knocks_packet, rules_packet, send
 
 if TYPE_CHECKING:
     from app.server.room.participant import Participant
@@ -39,8 +40,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-# Of several changes close together one packet tells.
-TELL_DELAY_S = 0.05
 SAVE_DELAY_S = 0.05
 _MAX_STATE_BYTES = 64 * 1024 * 1024
 
@@ -60,6 +59,7 @@ class Gates:
         self._path = Path(config.state_file) if config.state_file else None
         self._saving: asyncio.Task[None] | None = None
         self._is_dirty = False
+        self.roll = RollCall(self.room_of, self._save)
         self._own_permissions: dict[str, models.ParticipantPermission] = {}
         if self._path is not None:
             self._restore(self._path)
@@ -137,9 +137,10 @@ class Gates:
         ).passes
         self._restrict(gate, participant)
         if is_told(participant):
-            participant.send_data("_reliable", _rules_packet(gate))
+            participant.send_data("_reliable", rules_packet(gate))
         if participant.claims.video.room_admin and gate.lobby.waiting:
-            participant.send_data("_reliable", _knocks_packet(gate, _now_s()))
+            participant.send_data("_reliable", knocks_packet(gate, _now_s()))
+        self.roll.note(gate, participant)
 
     def participant_left(self, room: Room, participant: Participant, reason: int) -> None:
         """Somebody is gone; who was sent away stays so."""
@@ -151,7 +152,9 @@ class Gates:
         if gate is None or participant.is_dependent:
             # An agent that was sent away may be asked for again, under the name it always has.
             return
+        self.roll.note(gate, participant)
         if reason == models.DisconnectReason.PARTICIPANT_REMOVED:
+            self.roll.strike(gate, participant.identity)
             gate.standing.note_removed(participant.identity)
             self._retire_invitation(gate, participant)
             self._save()
@@ -177,7 +180,7 @@ class Gates:
             if self._restrict(gate, participant):
                 participant.bump()
                 room.participant_changed(participant)
-        _send(room, _rules_packet(gate), to=[p for p in room.participants.values() if is_told(p)])
+        send(room, rules_packet(gate), to=[p for p in room.participants.values() if is_told(p)])
 
     def knocks_changed(self, gate: Gate) -> None:
         """Tell the admins who waits, and look again when somebody may have fallen silent."""
@@ -197,23 +200,24 @@ class Gates:
             self._sweeps[gate.name] = loop.call_at(deadline_s, self._sweep, gate)
 
     def set_role(self, gate: Gate, identity: str, role: str) -> bool:
-        """Give somebody here another role; False when nobody of this identity is here."""
+        """Give somebody another role who is here or has one; False when nobody such is known."""
         room = self.room_of(gate)
         participant = room.by_identity(identity) if room is not None else None
         if room is None or participant is None:
-            return False
+            return self._set_role_of_absent(gate, identity, role)
         gate.standing.set_role(identity, role)
         if role == "guest":
             self._retire_invitation(gate, participant)
         self._save()
         participant.claims = with_role(participant.claims, role)
         participant.info.attributes[ROLE_ATTRIBUTE] = role
+        self.roll.note(gate, participant)
         self._restrict(gate, participant)
         participant.bump()
         room.participant_changed(participant)
         room.claims_changed(participant)
         if participant.claims.video.room_admin:
-            participant.send_data("_reliable", _knocks_packet(gate, _now_s()))
+            participant.send_data("_reliable", knocks_packet(gate, _now_s()))
         log.info("role changed", room=room.info.sid, participant=participant.sid, role=role)
         return True
 
@@ -231,22 +235,37 @@ class Gates:
         """Stop the timers and write down what is not yet."""
         for timer in [*self._sweeps.values(), *self._tellings.values()]:
             timer.cancel()
+        self.roll.close()
         await self.settled()
 
     # --- inside
 
     def _retire_invitation(self, gate: Gate, participant: Participant) -> None:
-        """Whoever lost a role gets none by the same link again; others who are here keep theirs."""
         invitation = invitation_of(participant.claims)
+        if invitation:
+            self._retire(gate, invitation, participant.identity)
+
+    def _retire(self, gate: Gate, invitation: str, identity: str) -> None:
+        """Whoever lost a role gets none by the same link again; others who are here keep theirs."""
         room = self.room_of(gate)
-        if not invitation:
-            return
-        for other in room.participants.values() if room is not None else ():
+        here = list(room.participants.values()) if room is not None else []
+        for other in here:
             role = role_of(other.claims)
             came_of_it = invitation_of(other.claims) == invitation
-            if came_of_it and other is not participant and role != "guest":
+            if came_of_it and other.identity != identity and role != "guest":
                 gate.standing.set_role(other.identity, role)
         gate.standing.retire(invitation)
+        gate.staff.retire(invitation, here={other.identity for other in here})
+
+    def _set_role_of_absent(self, gate: Gate, identity: str, role: str) -> bool:
+        helper = self.roll.find_away(gate, identity)
+        if helper is None:
+            return False
+        gate.standing.set_role(identity, role)
+        if role == "guest" and helper.invitation:
+            self._retire(gate, helper.invitation, identity)
+        self.roll.set_role(gate, helper, role)
+        return True
 
     def _restrict(self, gate: Gate, participant: Participant) -> bool:
         """Make somebody's permission what the rules leave of it; True when it changed."""
@@ -273,8 +292,7 @@ class Gates:
         self._tellings.pop(gate.name, None)
         room = self.room_of(gate)
         if room is not None:
-            admins = [p for p in room.participants.values() if p.claims.video.room_admin]
-            _send(room, _knocks_packet(gate, _now_s()), to=admins)
+            send(room, knocks_packet(gate, _now_s()), to=admins_of(room))
 
     def _sweep(self, gate: Gate) -> None:
         self._sweeps.pop(gate.name, None)
@@ -322,40 +340,6 @@ class Gates:
                 self._hosted[name].restore(state)
             else:
                 self._fallen[name] = state
-
-
-def is_told(participant: Participant) -> bool:
-    """Whether somebody came by Lanai's door: a plain SDK would only wonder about our packets."""
-    return is_of_door(participant.claims)
-
-
-def knock_facts(knocks: Iterable[Knock], now_s: float) -> list[dict[str, Any]]:
-    """What hosts see of those who wait."""
-    return [
-        {"id": knock.id, "name": knock.name, "waited_ms": int((now_s - knock.since_s) * 1000)}
-        for knock in knocks
-    ]
-
-
-def _rules_packet(gate: Gate) -> bytes:
-    return _packet({"type": "rules", "rules": gate.rules.public()})
-
-
-def _knocks_packet(gate: Gate, now_s: float) -> bytes:
-    return _packet({"type": "knocks", "knocks": knock_facts(gate.lobby.waiting, now_s)})
-
-
-def _packet(content: Mapping[str, Any]) -> bytes:
-    payload = json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
-    return models.DataPacket(
-        kind=models.DataPacket.RELIABLE, user=models.UserPacket(payload=payload, topic=DOOR_TOPIC)
-    ).SerializeToString()
-
-
-def _send(room: Room, packet: bytes, *, to: Iterable[Participant]) -> None:
-    if not room.is_closed:
-        for participant in to:
-            participant.send_data("_reliable", packet)
 
 
 def _now_s() -> float:

@@ -18,6 +18,8 @@ from shiboken6 import isValid
 from app.engine.client import EngineClient
 from app.engine.events import (
     Event,
+    Helper,
+    HelpersAwayChanged,
     Knock,
     KnockArrived,
     KnocksChanged,
@@ -112,6 +114,7 @@ class PeopleDesk(QObject):
         self._role: Role | None = None
         self._knocks: tuple[Knock, ...] = ()
         self._shown_knocks: tuple[Knock, ...] = ()
+        self._away: tuple[Helper, ...] = ()
         self.reactions = ReactionLayer(stage, self._place_of)
         self.picker = ReactionPicker(page)
         self.popover = HostPopover(page)
@@ -126,6 +129,7 @@ class PeopleDesk(QObject):
         self._bar.reactRequested.connect(self.picker.open_above)
         self._bar.hostRequested.connect(self.open_host_controls)
         self._panel.muteAllRequested.connect(self._ask_mute_all)
+        self._panel.away.demoteRequested.connect(self._ask_demote)
         self._panel.lobby.answered.connect(self._answer)
         self._panel.lobby.allAdmitted.connect(
             lambda: self._do(engine.answer_all_knocks(admit=True))
@@ -141,6 +145,9 @@ class PeopleDesk(QObject):
             case KnocksChanged(knocks=knocks):
                 self._knocks = knocks
                 self._show_knocks()
+            case HelpersAwayChanged(helpers=helpers):
+                self._away = helpers
+                self._show_away()
             case KnockArrived(knock=knock):
                 self._tell_knock(knock)
             case ReactionReceived(identity=identity, name=name, emoji=emoji):
@@ -162,6 +169,7 @@ class PeopleDesk(QObject):
         self._panel.set_moderates(moderates)
         self.popover.set_can_end(me is not None and me.role is Role.HOST)
         self._show_knocks()
+        self._show_away()
         if not moderates:
             self.popover.close()
         self._tell_role(me.role if me is not None else None)
@@ -207,6 +215,15 @@ class PeopleDesk(QObject):
         self._shown_knocks = knocks
         self._panel.lobby.set_knocks(knocks)
         self._bar.people.set_badge(badge_label(len(knocks)))
+
+    def _show_away(self) -> None:
+        """Show who could come back with rights, as far as one may take those away."""
+        me = self._roster.me
+        may = me is not None and may_moderate(me)
+        is_host = me is not None and me.role is Role.HOST
+        self._panel.away.set_helpers(
+            tuple(h for h in self._away if may and (is_host or h.role is not Role.HOST))
+        )
 
     def _tell_knock(self, knock: Knock) -> None:
         QApplication.beep()
@@ -279,6 +296,20 @@ class PeopleDesk(QObject):
             "They can unmute themselves. Hosts stay as they are.",
             "Mute all",
             lambda: self._do(self._engine.mute_everybody()),
+        )
+
+    def _ask_demote(self, helper: Helper) -> None:
+        ask(
+            self._page,
+            f"Make {helper.name} a guest?",
+            "They come back without any say over others. The link they came by gives no role "
+            "any more.",
+            "Make guest",
+            lambda: self._do_to(
+                helper.name,
+                "change the role of",
+                self._engine.set_role(helper.identity, Role.GUEST),
+            ),
         )
 
     # -- menus ------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from PySide6.QtGui import QEnterEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
 
 from app.engine.events import Person, Role
+from app.ui.people.away import AwayCard
 from app.ui.people.lobby import LobbyCard
 from app.ui.people.model import (
     Roster,
@@ -198,6 +199,12 @@ class PeoplePanel(QWidget):
         self._column.addStretch(1)
         self._area.setWidget(inside)
         column.addWidget(self._area, 1)
+        self.away = AwayCard()
+        self.away.emptied.connect(self._search.setFocus)
+        foot = QVBoxLayout()
+        foot.setContentsMargins(12, 0, 12, 12)
+        foot.addWidget(self.away)
+        column.addLayout(foot)
         self._sort_timer = QTimer(self)
         self._sort_timer.setInterval(500)
         self._sort_timer.setSingleShot(True)

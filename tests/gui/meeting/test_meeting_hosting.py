@@ -10,6 +10,8 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QLineEdit
 
 from app.engine.events import (
+    Helper,
+    HelpersAwayChanged,
     Knock,
     KnockArrived,
     KnocksChanged,
@@ -447,3 +449,29 @@ def test_a_narrow_window_keeps_host_and_reactions_in_more(make_meeting: MakeMeet
 
     popover = meeting.find_as("hostPopover", HostPopover)
     meeting.qtbot.waitUntil(popover.isVisible, timeout=30_000)
+
+
+def test_a_cohost_who_left_is_made_guest_again_below_the_list(meeting: Meeting) -> None:
+    cleo, eve = Helper("cleo-9", "Cleo", Role.COHOST), Helper("eve-9", "Eve", Role.HOST)
+    meeting.page.open_panel("people")
+    assert not meeting.is_shown("awayList")
+    meeting.post(HelpersAwayChanged((cleo, eve)))
+    assert meeting.is_shown("awayDemote_eve-9")
+    meeting.click("awayDemote_cleo-9")
+    answer(meeting, yes=True)
+    assert meeting.engine.calls("set_role") == [("cleo-9", Role.GUEST)]
+    # A co-host sees no host among them: that role is not for co-hosts to take.
+    me = people(4)[0]
+    meeting.post(PersonChanged(replace(me, role=Role.COHOST)))
+    assert meeting.is_shown("awayDemote_cleo-9")
+    assert not meeting.is_shown("awayDemote_eve-9")
+    meeting.post(PersonChanged(replace(me, role=Role.GUEST)))
+    assert not meeting.is_shown("awayList")
+
+
+def test_the_keyboard_goes_to_the_search_when_the_row_it_was_in_goes(meeting: Meeting) -> None:
+    meeting.page.open_panel("people")
+    meeting.post(HelpersAwayChanged((Helper("cleo-9", "Cleo", Role.COHOST),)))
+    meeting.find("awayDemote_cleo-9").setFocus()
+    meeting.post(HelpersAwayChanged(()))
+    assert meeting.page.focusWidget() is meeting.find("peopleSearch")
