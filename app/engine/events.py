@@ -177,12 +177,22 @@ class DeviceInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class Outcome:
+    """How an outgoing drop ended with one of its receivers."""
+
+    name: str
+    state: TransferState
+    error: Reason | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Transfer:
     """A drop (a file, or a folder as one) on its way. Sizes in bytes, `rate_bps` in bytes/s.
 
     `files` counts what a folder holds and is 1 for a file; `path` is the folder then. `to` is
     whom an outgoing one was meant for (empty: everybody), `receivers` how many of them take
-    part and `received` how many have it whole. `pausable` says that it can be held from here,
+    part and `received` how many have it whole; `outcomes` names those for whom it is over, one
+    way or the other. `pausable` says that it can be held from here,
     `paused_by_me` who may resume; `resumable`, that a retry goes on where it stopped.
     `is_waiting` says of a paused one that the other side is gone, perhaps not for long;
     `cancelled_by` names the others who stopped it.
@@ -211,6 +221,7 @@ class Transfer:
     resumable: bool = False
     receivers: int = 0
     received: int = 0
+    outcomes: tuple[Outcome, ...] = ()
     cancelled_by: tuple[str, ...] = ()
     cancelled_by_me: bool = False
     limit_bytes: int = 0

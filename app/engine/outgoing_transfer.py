@@ -11,13 +11,13 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from enum import StrEnum
 
 import structlog
 
 from app.engine.drops import Drop, DropReader
 from app.engine.events import TransferState
 from app.engine.transfer_lanes import BLOCK_BYTES, Lanes
+from app.engine.transfer_receiver import MOVING, OUT, OVER, Receiver, Stage, outcomes
 from app.engine.transfer_record import Record, Teller, reason_of
 from app.engine.transfer_wire import NoSuchCallError, Sink, StreamHead, TransferWire
 from app.protocol.errors import ProtocolError
@@ -50,65 +50,6 @@ TOGETHER_S = 0.4
 # A server keeps the place of a killed program for about 20 s.
 BUSY_S = 5.0
 BUSY_TRIES = 6
-
-
-class Stage(StrEnum):
-    """Where one receiver of a drop stands."""
-
-    OFFERING = "offering"
-    ASKED = "asked"
-    READY = "ready"
-    SENDING = "sending"
-    CHECKING = "checking"
-    PAUSED = "paused"
-    LOST = "lost"
-    DONE = "done"
-    DECLINED = "declined"
-    CANCELLED = "cancelled"
-    FAILED = "failed"
-
-
-_OUT = (Stage.DECLINED, Stage.CANCELLED, Stage.FAILED)
-_OVER = (Stage.DONE, *_OUT)
-_MOVING = (Stage.READY, Stage.SENDING, Stage.CHECKING)
-_REFUSALS = {
-    Refusal.TOO_LARGE: Reason.TOO_LARGE,
-    Refusal.DISK_FULL: Reason.DISK_FULL,
-    Refusal.DAMAGED: Reason.DAMAGED,
-}
-
-
-@dataclass(slots=True, eq=False)
-class Receiver:
-    """One person of a drop."""
-
-    identity: str
-    stage: Stage = Stage.OFFERING
-    is_plain: bool = False
-    position: int = 0
-    prefix_sha256: str = ""
-    got_bytes: int = 0
-    sent_bytes: int = 0
-    tries: int = 0
-    leg: object = None
-    offer: object = None
-    error: Reason | None = None
-
-    def refuse(self, refusal: Refusal) -> None:
-        """End it by the receiver's word."""
-        self.leg = None
-        self.error = _REFUSALS.get(refusal)
-        if self.error is not None or refusal in (Refusal.BUSY, Refusal.FAILED):
-            self.stage = Stage.FAILED
-            self.error = self.error or (
-                Reason.TIMEOUT if refusal is Refusal.BUSY else Reason.PEER_GONE
-            )
-        else:
-            self.stage = Stage.DECLINED if refusal is Refusal.DECLINED else Stage.CANCELLED
-
-    def fail(self, reason: Reason) -> None:
-        """End it by ours or the world's."""
-        self.leg, self.stage, self.error = None, Stage.FAILED, reason
 
 
 class OutgoingTransfer:
@@ -148,8 +89,8 @@ class OutgoingTransfer:
         for identity in wanted:
             known = self._receivers.get(identity)
             if known is None or known.stage is not Stage.DONE:
-                receiver = Receiver(identity)
-                self._receivers[identity] = receiver
+                name = known.name if known is not None else self._wire.name_of(identity)
+                receiver = self._receivers[identity] = Receiver(identity, name)
                 if identity not in present:
                     receiver.fail(Reason.PEER_GONE)
         self.record.receivers = len(self._receivers)
@@ -170,7 +111,7 @@ class OutgoingTransfer:
         self._step()
 
     def _can_be_held(self) -> bool:
-        return not any(each.is_plain and each.stage in _MOVING for each in self._receivers.values())
+        return not any(each.is_plain and each.stage in MOVING for each in self._receivers.values())
 
     def _hold(self, receiver: Receiver) -> None:
         receiver.stage, receiver.leg = Stage.PAUSED, None
@@ -189,7 +130,7 @@ class OutgoingTransfer:
         self._cancelled = self.record.cancelled_by_me = True
         stop = encode_stop(Stop(self.drop.file_id))
         for each in self._receivers.values():
-            if each.stage not in _OVER:
+            if each.stage not in OVER:
                 each.stage, each.leg = Stage.CANCELLED, None
                 if not each.is_plain:
                     self._call_later(each, CANCEL, stop)
@@ -226,7 +167,7 @@ class OutgoingTransfer:
                 self._still(lost.identity)
                 del self._receivers[lost.identity]
                 break
-        receiver = Receiver(identity)
+        receiver = Receiver(identity, self._wire.name_of(identity))
         self._receivers[identity] = receiver
         self.record.receivers = len(self._receivers)
         return receiver
@@ -234,7 +175,7 @@ class OutgoingTransfer:
     def handle_pause(self, identity: str) -> None:
         """Somebody wants no more for now."""
         receiver = self._receivers[identity]
-        if receiver.stage not in _OVER:
+        if receiver.stage not in OVER:
             receiver.stage, receiver.leg = Stage.PAUSED, None
             self._step()
 
@@ -247,11 +188,10 @@ class OutgoingTransfer:
             self._step()
 
     def _end_by(self, receiver: Receiver, refusal: Refusal) -> None:
-        was_over = receiver.stage in _OVER
+        was_over = receiver.stage in OVER
         receiver.refuse(refusal)
         if receiver.stage is Stage.CANCELLED and not was_over:
-            name = self._wire.name_of(receiver.identity)
-            self.record.cancelled_by = (*self.record.cancelled_by, name)
+            self.record.cancelled_by = (*self.record.cancelled_by, receiver.name)
 
     def handle_progress(self, identity: str, got_bytes: int, *, done: bool) -> None:
         """Somebody has that much on disk."""
@@ -269,7 +209,7 @@ class OutgoingTransfer:
     def handle_left(self, identity: str) -> None:
         """Somebody is gone, perhaps not for long."""
         receiver = self._receivers.get(identity)
-        if receiver is None or receiver.stage in _OVER:
+        if receiver is None or receiver.stage in OVER:
             return
         if receiver.is_plain:
             receiver.fail(Reason.PEER_GONE)
@@ -288,7 +228,7 @@ class OutgoingTransfer:
     def handle_rejoined(self) -> None:
         """We had to join anew: no stream of ours goes on."""
         for receiver in self._receivers.values():
-            if receiver.stage in _OVER:
+            if receiver.stage in OVER:
                 continue
             if receiver.is_plain:
                 receiver.fail(Reason.PEER_GONE)
@@ -324,7 +264,7 @@ class OutgoingTransfer:
             self._together.cancel()
         if not self.record.state.is_over:
             for receiver in self._receivers.values():
-                if receiver.stage not in _OVER:
+                if receiver.stage not in OVER:
                     receiver.fail(Reason.PEER_GONE)
             self._show()
 
@@ -582,7 +522,7 @@ class OutgoingTransfer:
         Whoever was ahead and leaves would take the figure back with them: it waits instead until
         the others are there too.
         """
-        parts = [each.got_bytes for each in self._receivers.values() if each.stage not in _OUT]
+        parts = [each.got_bytes for each in self._receivers.values() if each.stage not in OUT]
         average = sum(parts) // len(parts) if parts else 0
         self._furthest_bytes = max(self._furthest_bytes, average)
         return self._furthest_bytes
@@ -594,6 +534,7 @@ class OutgoingTransfer:
         stages = [each.stage for each in self._receivers.values()]
         record = self.record
         record.received = stages.count(Stage.DONE)
+        record.outcomes = outcomes(self._receivers.values())
         record.pausable = self._can_be_held()
         record.paused_by_me = self._paused
         record.is_waiting = Stage.LOST in stages and Stage.PAUSED not in stages
@@ -609,9 +550,9 @@ class OutgoingTransfer:
     def _state(self, stages: list[Stage]) -> tuple[TransferState, Reason | None]:
         if self._cancelled:
             return TransferState.CANCELLED, None
-        if self._paused and any(stage not in _OVER for stage in stages):
+        if self._paused and any(stage not in OVER for stage in stages):
             return TransferState.PAUSED, None
-        if any(stage in _MOVING for stage in stages):
+        if any(stage in MOVING for stage in stages):
             return TransferState.RUNNING, None
         if Stage.OFFERING in stages or Stage.ASKED in stages:
             return TransferState.OFFERED, None

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import structlog
 
-from app.engine.events import Event, Transfer, TransferChanged, TransferState
+from app.engine.events import Event, Outcome, Transfer, TransferChanged, TransferState
 from app.protocol.errors import ProtocolError
 from app.runtime.errors import Reason, WorldError
 
@@ -47,6 +47,7 @@ class Record:
     resumable: bool = False
     receivers: int = 0
     received: int = 0
+    outcomes: tuple[Outcome, ...] = ()
     cancelled_by: tuple[str, ...] = ()
     cancelled_by_me: bool = False
     limit_bytes: int = 0
@@ -82,6 +83,7 @@ class Record:
             resumable=self.resumable,
             receivers=self.receivers,
             received=self.received,
+            outcomes=self.outcomes,
             cancelled_by=self.cancelled_by,
             cancelled_by_me=self.cancelled_by_me,
             limit_bytes=self.limit_bytes,

@@ -14,6 +14,7 @@ from pathlib import PurePath
 
 from app.engine.events import Transfer, TransferState
 from app.runtime.errors import Reason
+from app.ui.files.receivers import sent_to
 from app.ui.home.words import typeset
 
 RATE_WINDOW_S = 3.0
@@ -198,7 +199,7 @@ def meta_text(transfer: Transfer, meter: RateMeter, now_s: float, clock: str = "
                 parts.append(time_left_label(left_s))
         case TransferState.DONE:
             if transfer.outgoing:
-                parts = [f"Sent to {_receivers(transfer)}", size]
+                parts = [f"Sent to {sent_to(transfer)}", size]
             else:
                 parts = [f"From {peer}", size] if peer else [size]
             # A folder's line has no room for the time after the number of its files.
@@ -238,14 +239,6 @@ def _cancelled_by(transfer: Transfer) -> str:
     if not others:
         return f" by {first}"
     return f" by {first} and {others[0] if len(others) == 1 else f'{len(others)} others'}"
-
-
-def _receivers(transfer: Transfer) -> str:
-    if transfer.peer_name:
-        return transfer.peer_name
-    if transfer.receivers and transfer.received < transfer.receivers:
-        return f"{transfer.received} of {transfer.receivers}"
-    return "everyone"
 
 
 _KINDS = {

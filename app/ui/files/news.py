@@ -8,6 +8,7 @@ from pathlib import Path
 
 from app.engine.events import Transfer, TransferState
 from app.ui.files.model import failure_of, size_label
+from app.ui.files.receivers import sent_to
 from app.ui.widgets import ToastArea
 
 
@@ -51,7 +52,7 @@ class TransferNews:
             self._toasts.show_toast(f"file_{transfer.id}", name, text, tone="danger", stays=True)
             self._announce(f"{name}: {text}")
         elif transfer.state is TransferState.DONE and transfer.outgoing:
-            self._announce(f"{name} sent")
+            self._announce(f"{name} sent to {sent_to(transfer)}")
         elif transfer.state is TransferState.DONE:
             path = transfer.path
             self._toasts.show_toast(

@@ -15,6 +15,7 @@ from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QWidget
 from app.engine.events import Transfer, TransferState
 from app.ui.chat.model import clock_label
 from app.ui.files.model import REFRESH_S, RateMeter, RowLook, icon_name, look_of, meta_text
+from app.ui.files.receivers import who_has_it
 from app.ui.theme import TypeStyle
 from app.ui.widgets import Button, ElidedLabel, IconButton, IconPlate, Inset, ProgressBar
 
@@ -151,6 +152,10 @@ class TransferRow(Inset):
         if text != self._meta.full_text():
             self._meta.setText(text)
         self.setAccessibleName(f"{self._transfer.file_name}, {text}")
+        who = who_has_it(self._transfer)
+        if who != self.toolTip():
+            self.setToolTip(who)
+            self.setAccessibleDescription(who)
 
     @property
     def is_running(self) -> bool:

@@ -18,7 +18,7 @@ import pytest
 
 from app.engine import outgoing_transfer, saving, transfers
 from app.engine.drops import gather
-from app.engine.events import Transfer, TransferState
+from app.engine.events import Outcome, Transfer, TransferState
 from app.engine.saving import find_partials
 from app.engine.transfer_lanes import Lanes
 from app.engine.transfer_wire import Incoming, StreamBrokenError
@@ -497,6 +497,30 @@ async def test_everybody_who_cancelled_is_named_and_a_second_try_starts_without_
     ada.forget()
     await ada.transfers.retry(mine)
     assert ada.told[0].cancelled_by == ()
+
+
+async def test_it_is_told_who_got_it_and_who_did_not_also_of_who_has_left(
+    room: TransferRoom, ada: Person, bo: Person, source: Path
+) -> None:
+    cy = room.add("cy-1", source.parent.parent / "cy")
+    dee = room.add("dee-1", source.parent.parent / "dee")
+    for person in (cy, dee):
+        person.policy = ReceivePolicy(person.folder, ask=True)
+    await ada.transfers.send(source, to=(), peer_name="")
+    await bo.until(State.DONE)
+    await cy.transfers.decline((await cy.until(State.OFFERED)).id)
+    offered = await dee.until(State.OFFERED)
+    await room.leave("cy-1")
+    await dee.transfers.cancel(offered.id)
+
+    told = await ada.until(State.DONE)
+    assert (told.received, told.receivers) == (1, 3)
+    assert set(told.outcomes) == {
+        Outcome("Bo", State.DONE),
+        Outcome("Cy", State.DECLINED),
+        Outcome("Dee", State.CANCELLED),
+    }
+    assert told.cancelled_by == ("Dee",)
 
 
 async def test_the_senders_figure_never_falls_back_when_a_plain_receiver_is_done_first(

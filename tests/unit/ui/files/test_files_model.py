@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from app.engine.events import Transfer, TransferState
+from app.engine.events import Outcome, Transfer, TransferState
 from app.runtime.errors import Reason
 from app.ui.files.model import (
     RateMeter,
@@ -18,6 +18,7 @@ from app.ui.files.model import (
     size_label,
     time_left_label,
 )
+from app.ui.files.receivers import who_has_it
 
 MB = 1_000_000
 CUT = Transfer("t1", "open-day-cut.mp4", 504 * MB, 0, True, "", TransferState.RUNNING)
@@ -177,6 +178,33 @@ def test_a_file_that_not_everybody_has_is_not_said_to_be_with_everyone() -> None
 
     assert meta_text(done, RateMeter(), 0.0).startswith("Sent to 3 of 5")
     assert meta_text(replace(done, received=5), RateMeter(), 0.0).startswith("Sent to everyone")
+
+
+def test_who_did_not_get_it_is_named_and_everybody_is_on_the_tooltip() -> None:
+    told = (
+        Outcome("Mia", TransferState.DONE),
+        Outcome("Lena", TransferState.DECLINED),
+        Outcome("Kai", TransferState.DONE),
+    )
+    done = replace(CUT, state=TransferState.DONE, receivers=3, received=2, outcomes=told)
+    line = "Sent to 2 of 3, not to Lena · 504 MB"
+    assert meta_text(done, RateMeter(), 0.0) == line
+    assert who_has_it(done) == "Sent to Mia and Kai\nLena did not take it"
+
+    more = (
+        *told,
+        Outcome("Tom", TransferState.FAILED, Reason.PEER_GONE),
+        Outcome("Zoe", TransferState.FAILED, Reason.DISK_FULL),
+    )
+    fewer = replace(done, receivers=5, outcomes=more)
+    assert "2 of 5, not to Lena and 2 others" in meta_text(fewer, RateMeter(), 0.0)
+    assert who_has_it(fewer).split("\n")[2:] == [
+        "Tom went offline before it finished",
+        "Zoe\u2019s disk is full",
+    ]
+    assert who_has_it(replace(fewer, peer_name="Mia")) == ""
+    crowd = tuple(Outcome(f"P{n}", TransferState.CANCELLED) for n in range(12))
+    assert who_has_it(replace(done, outcomes=crowd)).endswith("\n4 others did not get it")
 
 
 def test_who_is_slow_to_answer_is_not_said_to_have_gone() -> None:
