@@ -32,6 +32,14 @@ def test_pixels_become_a_png() -> None:
     assert QImage.fromData(data).pixelColor(1, 1).alpha() == 40
 
 
+def test_pixels_are_packed_quickly_rather_than_tightly() -> None:
+    data, _suffix = encode(Clip(image=noise(64)))
+    packed = data[data.index(b"IDAT") + 4 :]
+
+    # The second byte of what zlib writes says how hard it tried (RFC 1950: FLEVEL).
+    assert packed[1] >> 6 == 0
+
+
 @pytest.mark.parametrize("transparent", [False, True])
 def test_what_is_too_large_as_png_becomes_a_jpeg_on_white(
     monkeypatch: pytest.MonkeyPatch, transparent: bool
