@@ -2,8 +2,8 @@
 
 On the Qt thread the clipboard's bytes are fetched, as Qt can do it nowhere else: a program that
 is slow to hand them over stops the window until it has (after some seconds Qt gives up). Whatever
-else takes time (decoding, encoding, the disk) is `PastedPictures.keep`'s, on a worker thread. Text wins where a program put
-both on the clipboard, as office programs do.
+else takes time (decoding, encoding, the disk) is `PastedPictures.keep`'s, on a worker thread.
+Text wins where a program put both on the clipboard, as office programs do.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The pictures that go with the next message: a line for each, small, with a way to leave it out."""
+"""The pictures that go with the next message: a line for each, with a way to leave it out."""
 
 from __future__ import annotations
 
