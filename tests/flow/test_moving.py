@@ -12,7 +12,7 @@ from livekit.protocol import models, rtc
 from app.protocol.token import verify_claims
 from app.server.config import ServerConfig
 from app.server.service import SfuService
-from tests.support.door_client import hosting, token_as
+from tests.support.door_client import DoorClient, hosting, token_as
 from tests.support.management import (
     ADMIN,
     LISTENING,
@@ -23,7 +23,7 @@ from tests.support.management import (
     update_of,
 )
 from tests.support.raw_signal import RawSignal
-from tests.support.session_room import KEY, SECRET, eventually, token
+from tests.support.session_room import KEY, SECRET, Witness, eventually, joined, token
 
 SIDE = {**ADMIN, "destinationRoom": "side"}
 RIGHTS = {"can_subscribe": True, "can_publish": True, "can_publish_data": True}
@@ -247,6 +247,54 @@ async def test_what_a_host_forbids_is_forbidden_in_that_room_only() -> None:
             assert list(moved.participant.permission.can_publish_sources) == []
             await guest.send(add_track=SHARE)
             await guest.receive("track_published")
+
+
+def lines(witness: Witness) -> list[str]:
+    return [packet.user.payload.decode() for packet, _ in witness.data if packet.user.topic]
+
+
+async def test_a_forwarded_guest_is_heard_by_the_rules_of_the_room_it_is_heard_in() -> None:
+    config = ServerConfig(keys={KEY: SECRET}, port=0, rtc_port=0, door=True)
+    service = SfuService(config)
+    await service.start()
+    wish = {"room": "room", "identity": "alice", "destination_room": "side"}
+    try:
+        async with (
+            aiohttp.ClientSession() as http,
+            joined(service.url, "alice") as (alice, _),
+            joined(service.url, "bob") as (_, bob),
+            joined(service.url, "carol", room="side") as (_, carol),
+        ):
+            assert (await Api(service, http).call("ForwardParticipant", wish, SIDE))[0] == 200
+            door = DoorClient(service.url.replace("ws", "http", 1), http)
+
+            async def allow_chat(room: str, allowed: bool) -> None:
+                patch = {"allow": {"chat": allowed}}
+                held = token_as("host", "ada", room=room)
+                assert (await door.ask("PATCH", f"/rooms/{room}", patch, token=held))[0] == 200
+
+            async def say(text: str) -> None:
+                for topic, payload in (("lk-chat-topic", text), ("other", f"{text} unruled")):
+                    user = models.UserPacket(payload=payload.encode(), topic=topic)
+                    await alice.send_data(models.DataPacket(user=user), reliable=True)
+                last = f"{text} unruled"
+                await eventually(lambda: last in lines(bob) and last in lines(carol))
+
+            await allow_chat("room", False)
+            await say("only at the side")
+            await allow_chat("room", True)
+            await allow_chat("side", False)
+            await say("only at home")
+            # A host at home is a guest at the side.
+            role = {"role": "cohost"}
+            held = token_as("host", "ada")
+            path = "/rooms/room/people/alice/role"
+            assert (await door.ask("POST", path, role, token=held))[0] == 200
+            await say("as co-host")
+    finally:
+        await service.stop()
+    assert [text for text in lines(bob) if "unruled" not in text] == ["only at home", "as co-host"]
+    assert [text for text in lines(carol) if "unruled" not in text] == ["only at the side"]
 
 
 async def test_a_moved_session_resumes_though_its_old_room_is_full(

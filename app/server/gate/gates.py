@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,6 +35,7 @@ from app.server.gate.standing import (
 from app.server.gate.telling import admins_of, is_told, knocks_packet, rules_packet, send
 
 if TYPE_CHECKING:
+    from app.server.room.data_router import Passes
     from app.server.room.participant import Participant
     from app.server.room.room import Room
 
@@ -132,15 +133,24 @@ class Gates:
             return
         if gate.standing.note_member(participant.identity):
             self._save()
-        participant.data_sender.passes = GuestFilter(
-            allow=lambda: gate.rules.allow, is_guest=lambda: is_guest(participant.claims)
-        ).passes
+        participant.data_sender.passes = self.data_filter(room, lambda: participant.claims)
         self._restrict(gate, participant)
         if is_told(participant):
             participant.send_data("_reliable", rules_packet(gate))
         if participant.claims.video.room_admin and gate.lobby.waiting:
             participant.send_data("_reliable", knocks_packet(gate, _now_s()))
         self.roll.note(gate, participant)
+
+    def data_filter(self, room: Room, claims: Callable[[], Claims]) -> Passes | None:
+        """Return what says of somebody's packets, in their order, which are heard in this room."""
+        gate = self.find(room.name)
+        if gate is None:
+            return None
+        standing = gate.standing
+        return GuestFilter(
+            allow=lambda: gate.rules.allow,
+            is_guest=lambda: is_guest(standing.effective(claims())),
+        ).passes
 
     def participant_left(self, room: Room, participant: Participant, reason: int) -> None:
         """Somebody is gone; who was sent away stays so."""

@@ -56,9 +56,9 @@ class GuestFilter:
             return packet.stream_chunk.stream_id not in self._refused
         if kind == "stream_trailer":
             return self._refused.pop(packet.stream_trailer.stream_id, self) is self
-        if not self._is_guest():
-            return True
         allow = self._allow()
+        if (allow.chat and allow.files) or not self._is_guest():
+            return True
         if kind == "stream_header" and not _may_open(packet.stream_header, allow):
             self._refused[packet.stream_header.stream_id] = None
             if len(self._refused) > _MAX_STREAMS:

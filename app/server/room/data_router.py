@@ -25,6 +25,8 @@ MAX_PACKET_BYTES = 65_535
 # What clients take in one message.
 MAX_SERVER_PACKET_BYTES = 64_000
 
+Passes = Callable[[models.DataPacket], bool]
+
 
 @dataclass
 class DataSender:
@@ -36,7 +38,7 @@ class DataSender:
     hidden: bool = False
     is_agent: bool = False
     last_sequence: int = 0
-    passes: Callable[[models.DataPacket], bool] | None = None
+    passes: Passes | None = None
     """What a hosted room's rules say of a packet."""
 
 

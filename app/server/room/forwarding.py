@@ -15,7 +15,7 @@ from livekit.protocol import models
 
 from app.protocol.token import Claims
 from app.server.room.data_flow import DataFlow
-from app.server.room.data_router import DataSender
+from app.server.room.data_router import DataSender, Passes
 from app.server.room.permissions import SubscriptionRules
 from app.server.room.publisher import Publisher
 
@@ -27,11 +27,12 @@ if TYPE_CHECKING:
 class Guest:
     """A participant as another room shows it."""
 
-    def __init__(self, participant: Participant, home: Room) -> None:
+    def __init__(self, participant: Participant, home: Room, passes: Passes | None = None) -> None:
+        """`passes` is what the rules of the room it is shown in say of its packets."""
         self.participant = participant
         self.home = home
         # Its numbers are counted here too: each room drops repeated packets by itself.
-        self._sender = dataclasses.replace(participant.data_sender, last_sequence=0)
+        self._sender = dataclasses.replace(participant.data_sender, last_sequence=0, passes=passes)
 
     @property
     def sid(self) -> str:

@@ -119,7 +119,12 @@ def forward_participant(participant: Participant, home: Room, target: Room) -> N
     """Show somebody in another room too; once is enough."""
     if home.windows.is_shown(participant.sid, target):
         return
-    guest = Guest(participant, home)
+    gates = target.services.gates
+    passes = None
+    if gates is not None:
+        # Whatever it is at home, it is here what this room knows of it.
+        passes = gates.data_filter(target, lambda: in_room(participant.claims, target.name))
+    guest = Guest(participant, home, passes)
     target.guests[guest.sid] = guest
     home.windows.open(guest, target)
     target.announcements.tell_of_guest(guest, may_wait=False)
