@@ -75,7 +75,7 @@ from app.ui.stage.side_panel import WIDTH_PX as PANEL_WIDTH_PX
 from app.ui.stage.side_panel import SidePanel
 from app.ui.stage.stage import Stage
 from app.ui.stage.top_bar import TopBar
-from app.ui.widgets import Menu, ToastArea, ask
+from app.ui.widgets import Menu, ToastArea, ask, popup_beside
 
 if TYPE_CHECKING:
     from app.engine.client import EngineClient
@@ -186,6 +186,7 @@ class MeetingPage(QWidget):
         bar = self.control_bar
         self.people_desk.endRequested.connect(self._ask_end_for_all)
         self.people_desk.rulesChanged.connect(self._on_rules)
+        self.people_desk.lobbyWished.connect(partial(self.open_panel, "people"))
         bar.micToggled.connect(self.toggle_microphone)
         bar.cameraToggled.connect(self.toggle_camera)
         bar.micMenuRequested.connect(partial(self.device_menus.open_, SOUND))
@@ -324,7 +325,8 @@ class MeetingPage(QWidget):
         self.stage.set_frozen(on)
         self.chat.set_offline(on)
         # Microphone, camera, chat drafts, the panel and Leave stay usable.
-        for button in (self.control_bar.more, self.control_bar.hand, self.control_bar.react):
+        bar = self.control_bar
+        for button in (bar.more, bar.hand, bar.react, bar.captions):
             button.setEnabled(not on)
         self.control_bar.host.setEnabled(not on)
         self.top_bar.invite.setEnabled(not on)
@@ -607,36 +609,31 @@ class MeetingPage(QWidget):
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         if person.is_me:
             self.people_desk.fill_own_menu(menu, person)
-            menu.popup(self._inside(menu, at))
+            popup_beside(menu, at, self.panel, self._middle)
             return
         pinned = self.stage.is_pinned(identity)
         menu.add_item(
-            "Unpin" if pinned else "Pin",
+            "Unpin" if pinned else "Pin to stage",
             partial(self.stage.toggle_pin, identity),
             icon="push-pin-slash" if pinned else "push-pin",
             name="actionPin",
         )
         if self._chat_allowed:
             menu.add_item(
-                f"Message {person.name}",
+                "Message privately",
                 partial(self._message, person),
                 icon="chat-circle-text",
                 name="actionMessage",
             )
         if self._files_allowed:
             menu.add_item(
-                f"Send a file to {person.name}",
+                "Send a file",
                 partial(self._choose_files, identity),
                 icon="file-arrow-up",
                 name="actionSendFile",
             )
         self.people_desk.fill_person_menu(menu, person)
-        menu.popup(self._inside(menu, at))
-
-    def _inside(self, menu: Menu, at: QPoint) -> QPoint:
-        """Where the menu is within the window: it may be smaller than the screen."""
-        edge = self.mapToGlobal(self.rect().topRight()).x() - 8
-        return QPoint(max(0, min(at.x(), edge - menu.sizeHint().width())), at.y())
+        popup_beside(menu, at, self.panel, self._middle)
 
     def _message(self, person: Person) -> None:
         self.open_panel("chat")

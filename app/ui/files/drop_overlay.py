@@ -19,6 +19,8 @@ from app.ui.theme import (
 )
 
 _INSET_PX = 12
+_PAD_PX = 14
+_WORDS_PX = 102 + 2 * _PAD_PX
 
 
 class DropOverlay(QWidget):
@@ -47,6 +49,10 @@ class DropOverlay(QWidget):
         self._say()
         self.show()
         self.raise_()
+        messages = stage.findChild(QWidget, "toastArea") if stage is not None else None
+        if messages is not None:
+            # Half of one would show through where a tile is cut out.
+            self.stackUnder(messages)
 
     def set_detail(self, detail: str) -> None:
         """Say how much it is, as soon as that is known."""
@@ -98,7 +104,7 @@ class DropOverlay(QWidget):
             # Away from the lit tile: below it if there is more room, else above.
             below, above = box.bottom() - self._cut.bottom(), self._cut.top() - box.top()
             room = (self._cut.bottom(), below) if below >= above else (box.top(), above)
-            y = room[0] + max(16.0, (room[1] - 104) / 2)
+            y = room[0] + max(16.0, (room[1] - _WORDS_PX) / 2) + _PAD_PX
         if with_disc:
             disc = QRectF(middle - 44, y, 88, 88)
             painter.setPen(Qt.PenStyle.NoPen)
@@ -107,23 +113,25 @@ class DropOverlay(QWidget):
             paint_icon(
                 painter, disc.adjusted(24, 24, -24, -24), "file-arrow-up", color("accent_text")
             )
-            y += 104
+            y += 108
         # Other tiles shine through: with a lit one the words get a ground of their own.
         if self._cut is not None:
             plate = color("stage")
             plate.setAlphaF(0.85)
-            fill_rounded(painter, QRectF(middle - 230, y - 8, 460, 104), Radius.CARD, plate)
+            fill_rounded(
+                painter, QRectF(middle - 230, y - _PAD_PX, 460, _WORDS_PX), Radius.CARD, plate
+            )
         self._line(painter, QRectF(box.x(), y, box.width(), 30), self.title, font_px(22, 600))
         painter.setPen(color("text2"))
         painter.setFont(font_of(TypeStyle.BODY))
         align = Qt.AlignmentFlag.AlignCenter
-        painter.drawText(QRectF(box.x(), y + 32, box.width(), 22), align, self._detail)
+        painter.drawText(QRectF(box.x(), y + 33, box.width(), 22), align, self._detail)
         hint = typeset("Or drop on someone's video to send only to them")
         if self._name:
             hint = "Drop beside the pictures to send to everyone"
         font = font_of(TypeStyle.CAPTION, weight=500)
         width = QFontMetricsF(font).horizontalAdvance(hint) + 28
-        chip = QRectF(middle - width / 2, y + 64, width, 32)
+        chip = QRectF(middle - width / 2, y + 70, width, 32)
         fill_rounded(painter, chip, 16, color("surface3"))
         painter.setFont(font)
         painter.setPen(color("text1"))

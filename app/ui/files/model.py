@@ -258,6 +258,11 @@ def icon_name(file_name: str, *, is_folder: bool = False) -> str:
     return next((icon for icon, endings in _KINDS.items() if ending in endings), "file")
 
 
+def plate_tone(icon: str) -> str:
+    """The tone of the plate behind a file's icon: the kinds one looks for stand out."""
+    return {"file-pdf": "alert", "image": "picture"}.get(icon, "neutral")
+
+
 class TransferBook:
     """Every transfer of this meeting, with the meter that makes its figures readable."""
 

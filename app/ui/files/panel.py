@@ -57,12 +57,13 @@ class FilesPanel(QWidget):
         inside = QWidget()
         inside.setProperty("role", "scrolled")
         sections = QVBoxLayout(inside)
-        sections.setContentsMargins(12, 14, 12, 12)
+        sections.setContentsMargins(12, 10, 12, 0)
         sections.setSpacing(0)
         self._empty = EmptyState(
             "file-arrow-up", "Drop a file here", "It goes straight to the people in this call."
         )
         self._open_folder = Button("Open folder", tone="ghost", size="small")
+        self._open_folder.setFont(font_of(TypeStyle.CAPTION, weight=500))
         self._open_folder.setObjectName("filesOpenFolder")
         self._open_folder.clicked.connect(lambda: self.openFolderRequested.emit(self._downloads))
         self._titles: dict[Section, TextLabel] = {}
@@ -104,7 +105,7 @@ class FilesPanel(QWidget):
         block = QWidget()
         block.setObjectName(f"filesSection_{section.name.lower()}")
         rows_and_head = QVBoxLayout(block)
-        rows_and_head.setContentsMargins(0, 0, 0, 12)
+        rows_and_head.setContentsMargins(0, 0, 0, 14)
         rows_and_head.setSpacing(0)
         head = QWidget()
         row = QHBoxLayout(head)
@@ -115,7 +116,7 @@ class FilesPanel(QWidget):
         row.addStretch(1)
         if section is Section.SHARED:
             row.addWidget(self._open_folder)
-        head.setFixedHeight(32 if section is Section.SHARED else 24)
+        head.setFixedHeight(32 if section is Section.SHARED else 28)
         rows = QVBoxLayout()
         rows.setSpacing(8)
         rows_and_head.addWidget(head)

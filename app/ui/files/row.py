@@ -9,15 +9,25 @@ from __future__ import annotations
 import time
 from enum import StrEnum
 
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QWidget
 
 from app.engine.events import Transfer, TransferState
 from app.ui.chat.model import clock_label
-from app.ui.files.model import REFRESH_S, RateMeter, RowLook, icon_name, look_of, meta_text
+from app.ui.files.model import (
+    REFRESH_S,
+    RateMeter,
+    RowLook,
+    icon_name,
+    look_of,
+    meta_text,
+    plate_tone,
+)
 from app.ui.files.receivers import who_has_it
 from app.ui.theme import TypeStyle
 from app.ui.widgets import Button, ElidedLabel, IconButton, IconPlate, Inset, ProgressBar
+
+LEAST_PX = 57
 
 
 class Wish(StrEnum):
@@ -50,8 +60,7 @@ class TransferRow(Inset):
         self._meter = meter
         self._words_at_s = float("-inf")
         self.setObjectName(f"transfer_{transfer.id}")
-        self.setMinimumHeight(57)
-        self.body.setContentsMargins(12, 9, 8, 10)
+        self.body.setContentsMargins(12, 10, 8, 10)
         self._plate = IconPlate(self._kind, 36, tone="neutral", icon_px=20)
         self.body.addWidget(self._plate, 0, Qt.AlignmentFlag.AlignTop)
         self._words = QGridLayout()
@@ -61,7 +70,7 @@ class TransferRow(Inset):
         self._bar = ProgressBar()
         self._bar.setObjectName(f"transferProgress_{transfer.id}")
         self._bar.setAccessibleName(f"Progress of {transfer.file_name}")
-        self._meta = ElidedLabel("", TypeStyle.CAPTION, "text2")
+        self._meta = ElidedLabel("", TypeStyle.CAPTION, "text3")
         self._words.addWidget(self._name, 0, 0)
         self._words.addWidget(self._bar, 1, 0)
         self.body.addLayout(self._words, 1)
@@ -104,7 +113,7 @@ class TransferRow(Inset):
         for widget in (self._actions, self._meta):
             self._words.removeWidget(widget)
         middle = Qt.AlignmentFlag.AlignTop if with_bar else Qt.AlignmentFlag.AlignVCenter
-        self._words.setVerticalSpacing(5 if with_bar else 0)
+        self._words.setVerticalSpacing(6 if with_bar else 0)
         self._words.addWidget(self._actions, 0, 1, 2 if with_bar else 3, 1, middle)
         self._words.addWidget(self._meta, 2, 0, 1, 2 if with_bar else 1)
 
@@ -121,8 +130,8 @@ class TransferRow(Inset):
             self._show_look(look)
         self._bar.set_fraction(transfer.done_bytes / max(1, transfer.size_bytes))
         failed = transfer.state is TransferState.FAILED
-        self._plate.set_icon(self._kind, "danger" if failed else "neutral")
-        self._meta.set_tone("danger" if failed else "text2" if look.bar else "text3")
+        self._plate.set_icon(self._kind, "alert" if failed else plate_tone(self._kind))
+        self._meta.set_tone("danger" if failed else "text3")
         if changed or not self.is_running or now_s - self._words_at_s >= REFRESH_S:
             self.refresh_words(now_s)
 
@@ -143,6 +152,10 @@ class TransferRow(Inset):
         self._cancel.setVisible(bool(look.dismiss))
         self._cancel.set_name(f"{look.dismiss}: {name}")
         self._open.setVisible(look.opens)
+
+    def minimumSizeHint(self) -> QSize:
+        """A list with more rows than room scrolls: no row gives its own up."""
+        return super().minimumSizeHint().expandedTo(QSize(0, LEAST_PX))
 
     def refresh_words(self, now_s: float) -> None:
         """Say again how much, how fast and how long still."""

@@ -134,7 +134,7 @@ class InviteDialog(Dialog):
         button = Button("Copy", "copy")
         button.setObjectName(button_name)
         button.setAccessibleName(f"Copy {label.lower()}")
-        button.setFixedWidth(104)
+        button.setFixedWidth(112)
         button.clicked.connect(lambda: _copy(button, text))
         row.addWidget(button)
         box.addLayout(row)

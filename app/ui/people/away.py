@@ -30,7 +30,9 @@ class AwayRow(QWidget):
         row.addWidget(Avatar(helper.name, 32))
         row.addWidget(ElidedLabel(helper.name, TypeStyle.LABEL), 1)
         word = _WORDS.get(helper.role, "")
-        row.addWidget(Chip(word, tone="warn" if helper.role is Role.HOST else "neutral"))
+        row.addWidget(
+            Chip(word, tone="warn" if helper.role is Role.HOST else "neutral", small=True)
+        )
         demote = Button("Make guest", tone="link", size="small")
         demote.setObjectName(f"awayDemote_{helper.identity}")
         demote.setAccessibleName(f"Make {helper.name} a guest")
@@ -52,6 +54,7 @@ class AwayCard(QFrame):
         super().__init__(parent)
         self.setObjectName("awayList")
         self.setProperty("role", "inset")
+        self.setProperty("framed", "true")
         self.setAccessibleName("Not here")
         self._rows: list[AwayRow] = []
         self._column = QVBoxLayout(self)

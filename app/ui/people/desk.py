@@ -43,7 +43,7 @@ from app.ui.stage.notices import Notices, refusal_text
 from app.ui.stage.reactions import ReactionLayer, ReactionPicker
 from app.ui.stage.stage import Stage
 from app.ui.stage.top_bar import TopBar
-from app.ui.widgets import Menu, ToastArea, ask
+from app.ui.widgets import Menu, Question, ToastArea, ask
 
 _RULE_WORDS = {
     "chat": ("The host turned chat off", "You can chat again"),
@@ -84,6 +84,7 @@ class PeopleDesk(QObject):
 
     rulesChanged = Signal(object)
     endRequested = Signal()
+    lobbyWished = Signal()
 
     def __init__(
         self,
@@ -125,6 +126,7 @@ class PeopleDesk(QObject):
         self.picker.chosen.connect(lambda emoji: self._do(engine.send_reaction(emoji)))
         self.popover.ruleChanged.connect(self._on_rule)
         self.popover.endRequested.connect(self.endRequested)
+        self.popover.closed.connect(partial(self._bar.show_host_open, False))
         self._bar.handToggled.connect(self.toggle_hand)
         self._bar.reactRequested.connect(self.picker.open_above)
         self._bar.hostRequested.connect(self.open_host_controls)
@@ -231,9 +233,14 @@ class PeopleDesk(QObject):
         self._toasts.show_toast(
             f"knock_{knock.id}",
             title,
-            action="Admit",
-            on_action=partial(self._answer, knock.id, True),
-            stays=True,
+            "Waiting in the lobby",
+            question=Question(
+                knock.name,
+                "Admit",
+                partial(self._answer, knock.id, True),
+                "View",
+                self.lobbyWished.emit,
+            ),
         )
         self._notices.announce(title)
 
@@ -268,6 +275,7 @@ class PeopleDesk(QObject):
         if self._rules is not None:
             self._show_rules()
             self.popover.open_above(at)
+            self._bar.show_host_open(True)
 
     def _on_rule(self, rule: str, value: object) -> None:
         def on_error(error: WorldError) -> None:

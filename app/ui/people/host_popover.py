@@ -21,6 +21,7 @@ from app.ui.widgets import Button, Hairline, IconButton, IconLabel, Popover, Swi
 
 _SHADE_PX = 16
 _WIDTH_PX = 330
+_LINE_PX = 44
 FEWEST_PEOPLE, MOST_PEOPLE = 2, 500
 
 
@@ -51,7 +52,7 @@ class PeopleStepper(QFrame):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("hostMaxPeople")
-        self.setProperty("role", "inset")
+        self.setProperty("role", "stepper")
         self.setFixedSize(112, 34)
         self._most = 0
         self._here = 1
@@ -119,17 +120,16 @@ class HostPopover(Popover):
         head.addWidget(IconLabel("shield-check", 18, "accent"))
         head.addWidget(TextLabel("Host controls", TypeStyle.HEADING), 1)
         column.addLayout(head)
-        column.addSpacing(10)
+        column.addSpacing(6)
         for choice in _CHOICES:
             column.addLayout(self._line(choice))
-        column.addSpacing(2)
         column.addLayout(self._limit_line())
         self._foot = QWidget()
         foot = QVBoxLayout(self._foot)
         foot.setContentsMargins(0, 12, 0, 0)
         foot.setSpacing(12)
         foot.addWidget(Hairline())
-        self._end = Button("End meeting for everyone", "phone-x", tone="danger")
+        self._end = Button("End meeting for everyone", "phone-x", tone="danger_soft")
         self._end.setObjectName("hostEndForAll")
         self._end.clicked.connect(self._on_end)
         foot.addWidget(self._end)
@@ -137,7 +137,7 @@ class HostPopover(Popover):
 
     def _line(self, choice: _Choice) -> QHBoxLayout:
         row = QHBoxLayout()
-        row.setContentsMargins(0, 4, 0, 4)
+        row.addStrut(_LINE_PX)
         row.addLayout(_words(choice.title, choice.note), 1)
         switch = Switch(choice.title)
         switch.setObjectName(choice.name)
@@ -148,6 +148,7 @@ class HostPopover(Popover):
 
     def _limit_line(self) -> QHBoxLayout:
         row = QHBoxLayout()
+        row.addStrut(_LINE_PX)
         row.addLayout(_words("Most people allowed", typeset("Those who are in can stay")), 1)
         self.limit = PeopleStepper()
         self.limit.stepped.connect(lambda most: self.ruleChanged.emit("max_people", most))

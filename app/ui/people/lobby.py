@@ -26,6 +26,7 @@ class KnockRow(QWidget):
         row.addWidget(Avatar(knock.name, 32))
         row.addWidget(ElidedLabel(knock.name, TypeStyle.LABEL), 1)
         deny = IconButton("x", f"Do not admit {knock.name}", side_px=32, icon_px=16)
+        deny.setProperty("tone", "outline")
         deny.setObjectName(f"lobbyDeny_{knock.id}")
         deny.clicked.connect(lambda: self.answered.emit(knock.id, False))
         row.addWidget(deny)
@@ -51,6 +52,7 @@ class LobbyCard(QFrame):
         super().__init__(parent)
         self.setObjectName("lobbyList")
         self.setProperty("role", "inset")
+        self.setProperty("framed", "true")
         self.setAccessibleName("Waiting to join")
         self._rows: dict[str, KnockRow] = {}
         self._column = QVBoxLayout(self)

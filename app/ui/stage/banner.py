@@ -33,11 +33,11 @@ class ReconnectBanner(QWidget):
         row.addWidget(TextLabel("Reconnecting…", TypeStyle.BODY_STRONG, "warn"))
         self._text = ElidedLabel(
             "Your connection dropped. Your place is kept while we try again.",
-            TypeStyle.LABEL,
+            TypeStyle.NOTE,
             "text2",
         )
         row.addWidget(self._text, 1)
-        self._elapsed = TextLabel("", TypeStyle.LABEL, "text2", tabular=True)
+        self._elapsed = TextLabel("", TypeStyle.NOTE, "text2", tabular=True)
         row.addWidget(self._elapsed)
         self.retry = Button("Try now", size="small")
         self.retry.setObjectName("bannerRetry")

@@ -105,7 +105,7 @@ class CaptionsBar(QWidget):
         """Where the words begin, and how wide they may be."""
         name_px = min(_NAME_PX, self.width() / 4)
         left = name_px + _NAME_GAP_PX
-        return left, max(1.0, self.width() - left - 2 * _PAD_PX)
+        return left, max(1.0, self.width() - left - 1.5 * _PAD_PX)
 
     def _paint_name(
         self, painter: QPainter, line: CaptionLine, top: float, height: float, font: QFont

@@ -159,7 +159,7 @@ class MediaPair(QWidget):
         fill_rounded(QPainter(self), QRectF(self.rect()), Radius.TILE, color(self._plate))
 
     def _on_arrow(self) -> None:
-        self.menuRequested.emit(self.mapToGlobal(QPoint(0, -8)))
+        self.menuRequested.emit(_over_bar(self, 0))
 
 
 class PanelButton(ControlButton):
@@ -338,9 +338,7 @@ class ControlBar(QFrame):
         self.more = ControlButton("dots-three-outline", "More")
         self.more.setObjectName("controlMore")
         self.more.setToolTip("More")
-        self.more.clicked.connect(
-            lambda: self.moreRequested.emit(self.more.mapToGlobal(QPoint(0, -8)))
-        )
+        self.more.clicked.connect(lambda: self.moreRequested.emit(_over_bar(self.more, 0)))
         self.captions = ControlButton("closed-captioning", "Captions")
         self.captions.setObjectName("controlCaptions")
         self.chat = PanelButton("chat-circle-text", "Chat", "controlChat", "Ctrl+1")
@@ -393,6 +391,11 @@ class ControlBar(QFrame):
         """Offer the host controls; a narrow window keeps them in More."""
         self.has_host_controls = is_host
         self.host.setVisible(is_host and not self._is_compact)
+
+    def show_host_open(self, is_open: bool) -> None:
+        """Light the Host button while its controls are on screen."""
+        self.host.set_state("shield-check", "Host", "on" if is_open else "")
+        self.host.setAccessibleName("Host controls")
 
     def reactions_at(self) -> QPoint:
         """Where a popover stands that belongs to React, or to More while React is in there."""
@@ -479,11 +482,17 @@ class ControlBar(QFrame):
             name="actionEndForAll",
             danger=True,
         )
-        popup_above(menu, self.leave_menu.mapToGlobal(QPoint(self.leave_menu.width(), -8)))
+        popup_above(menu, _over_bar(self.leave_menu, self.leave_menu.width()))
 
 
 def _above(button: QWidget) -> QPoint:
-    return button.mapToGlobal(QPoint(button.width() // 2, -8))
+    return _over_bar(button, button.width() // 2)
+
+
+def _over_bar(button: QWidget, x: int) -> QPoint:
+    """Where a menu ends that belongs to the button: above the bar, whose edge stays free."""
+    bar = button.parentWidget() or button
+    return QPoint(button.mapToGlobal(QPoint(x, 0)).x(), bar.mapToGlobal(QPoint(0, -8)).y())
 
 
 def popup_above(menu: Menu, at: QPoint, *, align_right: bool = True) -> None:

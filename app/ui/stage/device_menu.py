@@ -52,7 +52,7 @@ class DeviceMenus(QObject):
         popup_above(menu, at, align_right=False)
 
     def _add_kind(self, menu: Menu, kind: DeviceKind) -> None:
-        menu.addAction(_TITLES[kind]).setEnabled(False)
+        menu.add_heading(_TITLES[kind])
         found = [device for device in self._devices if device.kind is kind]
         if not found:
             menu.addAction("None found").setEnabled(False)

@@ -147,12 +147,14 @@ class Notices(QObject):
             self._missing.add(kind)
             self._missing_timer.start()
             return
-        text = device_words(kind.value, reason)
+        title, text = _DEVICES[kind], device_words(kind.value, reason)
+        # What is wrong is the title; what to do about it stands below.
+        what, dash, then = text.partition(" \u2013 ")
         if reason is Reason.DEVICE_GONE:
             text = f"{name} was unplugged."
-        self._toasts.show_toast(
-            f"device_{kind.value}", _DEVICES[kind], text, tone="warn", stays=True
-        )
+        elif dash:
+            title, text = what, f"{then[:1].upper()}{then[1:]}"
+        self._toasts.show_toast(f"device_{kind.value}", title, text, tone="warn", stays=True)
 
     def tell_device_replaced(self, kind: DeviceKind, name: str, other: str) -> None:
         """A device was unplugged and another one goes on in its place."""
@@ -177,5 +179,5 @@ class Notices(QObject):
         names, self._newcomers = self._newcomers, []
         if names:
             text = joined_text(names)
-            self._toasts.show_toast("joined", text)
+            self._toasts.show_toast("joined", text, tone="joined")
             self.announce(text)

@@ -147,15 +147,15 @@ def render_hand(place: int, tokens: Tokens, ratio: float) -> QPixmap:
     """A raised hand and its place in the queue, on amber."""
     font = font_px(12, 600, tabular=True)
     number = str(place)
-    width = 36 + round(QFontMetricsF(font).horizontalAdvance(number))
+    width = 32 + round(QFontMetricsF(font).horizontalAdvance(number))
     pixmap = _canvas(width, PILL_HEIGHT_PX, ratio)
     painter = QPainter(pixmap)
     box = QRectF(0, 0, width, PILL_HEIGHT_PX)
     fill_rounded(painter, box, Radius.SMALL, tokens.color("warn"))
-    paint_icon(painter, QRectF(8, 5, 16, 16), "hand-palm", tokens.color("on_warn"))
+    paint_icon(painter, QRectF(7, 5, 16, 16), "hand-palm", tokens.color("on_warn"))
     painter.setFont(font)
     painter.setPen(tokens.color("on_warn"))
-    painter.drawText(box.adjusted(28, 0, -4, 0), Qt.AlignmentFlag.AlignVCenter, number)
+    painter.drawText(box.adjusted(26, 0, 0, 0), Qt.AlignmentFlag.AlignVCenter, number)
     painter.end()
     return pixmap
 

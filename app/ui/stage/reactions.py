@@ -46,7 +46,7 @@ class Glyph:
 
 GLYPHS = (
     Glyph("\u2764\ufe0f", "heart-fill", "danger_text", "heart"),
-    Glyph("\U0001f44d", "thumbs-up-fill", "accent", "thumbs-up"),
+    Glyph("\U0001f44d", "thumbs-up-fill", "warn", "thumbs-up"),
     Glyph("\U0001f44f", "hands-clapping-fill", "warn", "applause"),
     Glyph("\U0001f604", "smiley-fill", "warn", "smile"),
     Glyph("\u2728", "sparkle-fill", "agent", "sparkle"),
@@ -68,12 +68,17 @@ class ReactionPicker(Popover):
 
     def __init__(self, parent: QWidget) -> None:
         super().__init__(
-            "reactionPicker", "Reactions", shade_px=_SHADE_PX, radius=28, blur=18, parent=parent
+            "reactionPicker",
+            "Reactions",
+            shade_px=_SHADE_PX,
+            radius=Radius.TILE,
+            blur=18,
+            parent=parent,
         )
         row = QHBoxLayout(self)
-        margin = _SHADE_PX + 6
+        margin = _SHADE_PX + 8
         row.setContentsMargins(margin, margin, margin, margin)
-        row.setSpacing(2)
+        row.setSpacing(4)
         self._buttons: list[IconButton] = []
         for number, glyph in enumerate(GLYPHS, start=1):
             button = IconButton(

@@ -54,7 +54,7 @@ class PanelTab(QToolButton):
 
     def sizeHint(self) -> QSize:
         """Fit icon, word and number."""
-        width = 12 + 16 + 8 + QFontMetricsF(self.font()).horizontalAdvance(self.text()) + 12
+        width = 10 + 16 + 7 + QFontMetricsF(self.font()).horizontalAdvance(self.text()) + 11
         if self._badge:
             width += 24
         elif self._number:
@@ -81,13 +81,13 @@ class PanelTab(QToolButton):
         if self.hasFocus():
             stroke_rounded(painter, box, Radius.SMALL, color("accent"), 2)
         ink = color("text1" if self.isChecked() else "text2")
-        paint_icon(painter, QRectF(11, box.center().y() - 8, 16, 16), self._glyph, ink)
+        paint_icon(painter, QRectF(10, box.center().y() - 8, 16, 16), self._glyph, ink)
         painter.setRenderHint(QPainter.RenderHint.TextAntialiasing)
         painter.setFont(self.font())
         painter.setPen(ink)
-        text = QRectF(34, 0, box.width(), box.height())
+        text = QRectF(33, 0, box.width(), box.height())
         painter.drawText(text, Qt.AlignmentFlag.AlignVCenter, self.text())
-        after = 34 + QFontMetricsF(self.font()).horizontalAdvance(self.text()) + 7
+        after = 33 + QFontMetricsF(self.font()).horizontalAdvance(self.text()) + 7
         if self._badge:
             paint_badge(painter, after, box.center().y() - 9, self._badge)
         elif self._number:

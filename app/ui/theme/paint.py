@@ -59,11 +59,13 @@ def paint_shadow(
     painter.setPen(Qt.PenStyle.NoPen)
     steps = 16
     layer = QColor(Qt.GlobalColor.black)
-    layer.setAlphaF(1.0 - (1.0 - alpha / 255) ** (1.0 / steps))
-    painter.setBrush(layer)
     base = rect.translated(0, offset)
     for step in range(steps):
         grow = blur / 2 * (1.0 - 2.0 * step / steps)
+        # The outer ones are the fainter ones, else the shadow ends in an edge of its own.
+        share = 2.0 * (step + 1) / (steps * (steps + 1))
+        layer.setAlphaF(1.0 - (1.0 - alpha / 255) ** share)
+        painter.setBrush(layer)
         painter.drawRoundedRect(
             base.adjusted(-grow, -grow, grow, grow), radius + grow, radius + grow
         )

@@ -25,6 +25,9 @@ QToolTip { background: $surface2; color: $text1; border: 1px solid $border; padd
 
 QFrame[role="card"] { background: $surface1; border: 1px solid $border; border-radius: 16px; }
 QFrame[role="inset"] { background: $surface2; border: none; border-radius: 12px; }
+QFrame[role="inset"][framed="true"] { border: 1px solid $border; }
+QFrame[role="stepper"] { background: transparent; border: 1px solid $control;
+  border-radius: 10px; }
 QFrame[role="bar"] { background: $surface1; border: none; }
 QFrame[role="topbar"] { background: $surface1; border: none; border-bottom: 1px solid $border; }
 QFrame[role="bottombar"] { background: $surface1; border: none; border-top: 1px solid $border; }
@@ -65,6 +68,9 @@ QPushButton[tone="outline"]:focus { border: 2px solid $accent; }
 QPushButton[tone="danger"] { background: $danger; color: $on_danger; }
 QPushButton[tone="danger"]:hover { background: $danger_hover; border-color: transparent; }
 QPushButton[tone="danger"]:focus { border: 2px solid $text1; }
+QPushButton[tone="danger_soft"] { background: $danger_soft; color: $danger_text; }
+QPushButton[tone="danger_soft"]:hover { border-color: $danger_text; }
+QPushButton[tone="danger_soft"]:focus { border: 2px solid $accent; }
 QPushButton[tone="ghost"] { background: transparent; color: $text2; padding: 0 8px; }
 QPushButton[tone="ghost"]:hover { background: $surface2; color: $text1; border-color: transparent; }
 QPushButton[tone="link"] { background: transparent; color: $accent_text; padding: 0 6px; }
@@ -78,6 +84,8 @@ QToolButton[role="icon"] { background: transparent; border: 1px solid transparen
 QToolButton[role="icon"]:hover { background: $surface2; }
 QToolButton[role="icon"]:pressed, QToolButton[role="icon"]:checked { background: $surface3; }
 QToolButton[role="icon"]:focus { border: 2px solid $accent; }
+QToolButton[role="icon"][tone="outline"] { border-color: $control; }
+QToolButton[role="icon"][tone="outline"]:focus { border: 2px solid $accent; }
 QToolButton[role="icon"]::menu-indicator { image: none; width: 0; }
 
 QToolButton[role="rail"] { background: transparent; color: $text2; border: 2px solid transparent;
@@ -106,7 +114,11 @@ QToolButton[role="control"]::menu-indicator { image: none; width: 0; }
 
 QLineEdit, QComboBox, QPlainTextEdit[role="input"], QTextEdit[role="input"] {
   background: $surface2; color: $text1; border: 1px solid $control; border-radius: 10px; }
+QLineEdit, QPlainTextEdit[role="input"], QTextEdit[role="input"] {
+  placeholder-text-color: $text3; }
 QLineEdit { padding: 0 12px; min-height: 38px; }
+QLineEdit[extent="small"] { min-height: 34px; }
+QLineEdit[extent="small"]:focus { min-height: 32px; }
 QLineEdit[extent="large"] { min-height: 46px; }
 QLineEdit:focus, QComboBox:focus, QPlainTextEdit[role="input"]:focus,
 QTextEdit[role="input"]:focus { border: 2px solid $accent; }

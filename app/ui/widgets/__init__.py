@@ -28,10 +28,10 @@ from app.ui.widgets.dialogs import Dialog, ask
 from app.ui.widgets.fields import ComboBox, Switch, TextField
 from app.ui.widgets.labels import Chip, ElidedLabel, Hairline, IconLabel, IconPlate, TextLabel
 from app.ui.widgets.logo import Logo, app_icon
-from app.ui.widgets.menus import Menu
+from app.ui.widgets.menus import Menu, popup_beside
 from app.ui.widgets.meters import LevelBar, ProgressBar, SegmentMeter, Spinner
 from app.ui.widgets.popover import Popover
-from app.ui.widgets.toasts import Toast, ToastArea
+from app.ui.widgets.toasts import Question, Toast, ToastArea
 
 __all__ = [
     "Avatar",
@@ -54,6 +54,7 @@ __all__ = [
     "Menu",
     "Popover",
     "ProgressBar",
+    "Question",
     "SegmentMeter",
     "Spinner",
     "Switch",
@@ -63,5 +64,6 @@ __all__ = [
     "ToastArea",
     "app_icon",
     "ask",
+    "popup_beside",
     "pressed_by_enter",
 ]

@@ -14,6 +14,7 @@ _ICON_TOKENS = {
     "soft": "accent_text",
     "outline": "text1",
     "danger": "on_danger",
+    "danger_soft": "danger_text",
     "ghost": "text2",
     "link": "accent_text",
 }
@@ -31,7 +32,8 @@ def pressed_by_enter(button: QAbstractButton, event: QKeyEvent) -> bool:
 
 
 class Button(QPushButton):
-    """A push button; `tone`: primary, soft, outline, danger, ghost, link or "" (secondary).
+    """A push button; `tone`: primary, soft, outline, danger, danger_soft, ghost, link or ""
+    (secondary).
 
     Unset `takes_enter` where a page comes up under the key that led to it.
     """
@@ -56,7 +58,7 @@ class Button(QPushButton):
         self.setSizePolicy(QSizePolicy.Policy.Minimum, QSizePolicy.Policy.Fixed)
         strong = TypeStyle.LABEL_STRONG if size == "small" else TypeStyle.BODY_STRONG
         self.setFont(font_px(15, 600) if size == "large" else font_of(strong))
-        side = 16 if size == "small" else 20
+        side = 16 if size == "small" else 18
         self._side_px = side
         self.setIconSize(QSize(side + _GAP_PX, side))
         theme.changed.connect(self._refresh_icon)

@@ -33,7 +33,7 @@ from app.ui.widgets.floating import Floating
 
 
 class TextField(QLineEdit):
-    """A line edit with an optional icon in front; `large` is 48 px high, else 40."""
+    """A line edit with an optional icon in front; `large` is 48 px high, `small` 36, else 40."""
 
     def __init__(
         self,
@@ -41,16 +41,17 @@ class TextField(QLineEdit):
         icon: str = "",
         *,
         large: bool = False,
+        small: bool = False,
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
         self._icon_name = icon
         self.setPlaceholderText(placeholder)
-        self.setProperty("extent", "large" if large else "")
+        self.setProperty("extent", "large" if large else "small" if small else "")
         self.setProperty("tone", "")
-        self.setFixedHeight(48 if large else 40)
+        self.setFixedHeight(48 if large else 36 if small else 40)
         self._make_room()
-        self.setFont(font_of(TypeStyle.BODY))
+        self.setFont(font_of(TypeStyle.NOTE if small else TypeStyle.BODY))
 
     def _make_room(self) -> None:
         room = 28 if self._icon_name else 0

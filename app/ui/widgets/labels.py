@@ -158,7 +158,7 @@ class IconPlate(QWidget):
         self.setFixedSize(side_px, side_px)
 
     def set_icon(self, icon: str, tone: str) -> None:
-        """Show another icon and tone: accent, warn, danger, agent, neutral."""
+        """Show another icon and tone: accent, warn, danger, agent, neutral, alert, picture."""
         self._icon, self._tone = icon, tone
         self.update()
 
@@ -167,7 +167,9 @@ class IconPlate(QWidget):
         back, front = _PLATES[self._tone]
         painter = QPainter(self)
         box = QRectF(self.rect())
-        radius = box.width() / 2 if self._round else 12.0
+        radius = 12.0 if box.width() >= 40 else 10.0
+        if self._round:
+            radius = box.width() / 2
         fill_rounded(painter, box, radius, color(back))
         inset = (box.width() - self._icon_px) / 2
         paint_icon(painter, box.adjusted(inset, inset, -inset, -inset), self._icon, color(front))
@@ -179,18 +181,30 @@ _PLATES = {
     "danger": ("danger_soft", "danger_text"),
     "agent": ("agent_soft", "agent"),
     "neutral": ("surface3", "text2"),
+    "alert": ("surface3", "danger_text"),
+    "picture": ("surface3", "info"),
 }
 
 
 class Chip(QWidget):
-    """A small rounded label with an optional icon; tones as `IconPlate`."""
+    """A small rounded label with an optional icon; tones as `IconPlate`.
+
+    A `small` one stands beside a name in a list.
+    """
 
     def __init__(
-        self, text: str, icon: str = "", tone: str = "accent", *, parent: QWidget | None = None
+        self,
+        text: str,
+        icon: str = "",
+        tone: str = "accent",
+        *,
+        small: bool = False,
+        parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
         self._text, self._icon, self._tone = text, icon, tone
-        self.setFont(font_of(TypeStyle.CAPTION, weight=500))
+        self._height_px, self._pad_px = (20, 8) if small else (24, 10)
+        self.setFont(font_of(TypeStyle.MICRO if small else TypeStyle.CAPTION, weight=500))
         self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
         self.setAccessibleName(text)
 
@@ -204,21 +218,24 @@ class Chip(QWidget):
     def sizeHint(self) -> QSize:
         """Fit the text."""
         icon = 18 if self._icon else 0
-        return QSize(QFontMetrics(self.font()).horizontalAdvance(self._text) + 20 + icon, 24)
+        pads = 2 * self._pad_px
+        return QSize(
+            QFontMetrics(self.font()).horizontalAdvance(self._text) + pads + icon, self._height_px
+        )
 
     def paintEvent(self, _event: QPaintEvent) -> None:
         """Paint pill, icon, text."""
         back, front = _PLATES[self._tone]
         painter = QPainter(self)
         fill_rounded(painter, QRectF(self.rect()), self.height() / 2, color(back))
-        left = 10
+        left = self._pad_px
         if self._icon:
-            at = mirrored(self, QRectF(left, 5, 14, 14))
+            at = mirrored(self, QRectF(left, self.height() / 2 - 7, 14, 14))
             paint_icon(painter, at, self._icon, color(front))
             left += 18
         painter.setFont(self.font())
         painter.setPen(color(front))
-        words = mirrored(self, QRectF(self.rect()).adjusted(left, 0, -8, 0))
+        words = mirrored(self, QRectF(self.rect()).adjusted(left, 0, 2 - self._pad_px, 0))
         leading = QStyle.visualAlignment(
             self.layoutDirection(), Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
         )

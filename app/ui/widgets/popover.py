@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import Qt
-from PySide6.QtGui import QPainter, QPaintEvent
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QHideEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import QWidget
 
 from app.ui.theme import color, fill_rounded, paint_shadow, stroke_rounded
@@ -12,6 +12,8 @@ from app.ui.widgets.floating import Floating
 
 class Popover(QWidget):
     """A rounded plate in a window of its own; `shade_px` around it is for the shadow."""
+
+    closed = Signal()
 
     def __init__(
         self,
@@ -30,6 +32,11 @@ class Popover(QWidget):
         self._radius = radius
         self._blur = blur
         self._floating = Floating(self, radius=radius, shade_px=shade_px)
+
+    def hideEvent(self, event: QHideEvent) -> None:
+        """Tell whoever opened it."""
+        super().hideEvent(event)
+        self.closed.emit()
 
     def paintEvent(self, _event: QPaintEvent) -> None:
         """Paint shadow and plate."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from PySide6.QtCore import QEvent, QObject, QRectF, Qt, QTimer, Signal
 from PySide6.QtGui import QPainter, QPaintEvent
 from PySide6.QtWidgets import QApplication, QHBoxLayout, QVBoxLayout, QWidget
 
 from app.ui.theme import TypeStyle, color, fill_rounded, paint_shadow, stroke_rounded
+from app.ui.widgets.avatars import Avatar
 from app.ui.widgets.buttons import Button, IconButton
 from app.ui.widgets.labels import IconLabel, TextLabel
 
@@ -17,8 +19,22 @@ _LOOKS = {
     "info": ("info", "info"),
     "warn": ("warning", "warn_text"),
     "danger": ("warning-circle", "danger_text"),
+    "joined": ("user-plus", "accent"),
 }
 _SHADE = 12
+_WIDTH_PX, _WIDE_PX = 320, 360
+_MARGIN_PX = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a toast may ask about a person: the answer that is meant, and another one."""
+
+    person: str
+    answer: str
+    on_answer: Callable[[], None]
+    other: str
+    on_other: Callable[[], None]
 
 
 class Toast(QWidget):
@@ -35,18 +51,19 @@ class Toast(QWidget):
         action: str = "",
         on_action: Callable[[], None] | None = None,
         stays: bool = False,
+        question: Question | None = None,
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
         self.title = title
         self.setAccessibleName(f"{title}. {text}" if text else title)
-        self.setFixedWidth(320 + 2 * _SHADE)
+        self.setFixedWidth((_WIDE_PX if question else _WIDTH_PX) + 2 * _SHADE)
         self.setMinimumHeight(56 + 2 * _SHADE)
         row = QHBoxLayout(self)
         row.setContentsMargins(16 + _SHADE, 10 + _SHADE, 12 + _SHADE, 10 + _SHADE)
         row.setSpacing(12)
         icon, token = _LOOKS[tone]
-        row.addWidget(IconLabel(icon, 20, token))
+        row.addWidget(Avatar(question.person, 28) if question else IconLabel(icon, 20, token))
         words = QVBoxLayout()
         words.setSpacing(0)
         words.addStretch(1)
@@ -55,15 +72,27 @@ class Toast(QWidget):
             words.addWidget(TextLabel(text, TypeStyle.CAPTION, "text2", wrap=True))
         words.addStretch(1)
         row.addLayout(words, 1)
-        if action and on_action is not None:
-            self.action_button = Button(action, size="small")
-            self.action_button.clicked.connect(on_action)
-            self.action_button.clicked.connect(self.dismiss)
-            row.addWidget(self.action_button)
-        if stays:
+        if question is not None:
+            row.setSpacing(8)
+            self.other_button = self._add_button(row, question.other, question.on_other, "")
+            self.action_button = self._add_button(
+                row, question.answer, question.on_answer, "primary"
+            )
+        elif action and on_action is not None:
+            self.action_button = self._add_button(row, action, on_action, "")
+        if stays and question is None:
             close = IconButton("x", "Dismiss", side_px=28, icon_px=14)
             close.clicked.connect(self.dismiss)
             row.addWidget(close)
+
+    def _add_button(
+        self, row: QHBoxLayout, text: str, on_click: Callable[[], None], tone: str
+    ) -> Button:
+        button = Button(text, tone=tone, size="small")
+        button.clicked.connect(on_click)
+        button.clicked.connect(self.dismiss)
+        row.addWidget(button)
+        return button
 
     def wanted_height(self) -> int:
         """Return the height that the words need at the fixed width, shadow included."""
@@ -104,7 +133,7 @@ class ToastArea(QWidget):
     MOST = 3
     LIFE_MS = 5000
 
-    def __init__(self, host: QWidget, *, margin: int = 12) -> None:
+    def __init__(self, host: QWidget, *, margin: int = _MARGIN_PX) -> None:
         super().__init__(host)
         self.setObjectName("toastArea")
         self._margin = margin
@@ -123,16 +152,27 @@ class ToastArea(QWidget):
         action: str = "",
         on_action: Callable[[], None] | None = None,
         stays: bool = False,
+        question: Question | None = None,
     ) -> Toast:
-        """Show a message; tones: info, success, warn, danger."""
+        """Show a message; tones: info, success, warn, danger, joined. A question waits."""
+        stays = stays or question is not None
         self._drop(toast_id)
         if len(self._toasts) >= self.MOST:
             self._drop(next(iter(self._toasts)))
         toast = Toast(
-            title, text, tone=tone, action=action, on_action=on_action, stays=stays, parent=self
+            title,
+            text,
+            tone=tone,
+            action=action,
+            on_action=on_action,
+            stays=stays,
+            question=question,
+            parent=self,
         )
         toast.setObjectName(f"toast_{toast_id}")
-        if action:
+        if question is not None:
+            toast.other_button.setObjectName(f"toastOther_{toast_id}")
+        if action or question is not None:
             toast.action_button.setObjectName(f"toastAction_{toast_id}")
         self._toasts[toast_id] = toast
         toast.closed.connect(lambda: self._drop(toast_id, toast))
@@ -177,13 +217,14 @@ class ToastArea(QWidget):
             self.hide()
             return
         top = 0
+        right_to_left = self.layoutDirection() is Qt.LayoutDirection.RightToLeft
+        width = max(toast.width() for toast in self._toasts.values())
         for toast in self._toasts.values():
-            toast.move(0, top)
+            toast.move(0 if right_to_left else width - toast.width(), top)
             toast.resize(toast.width(), toast.wanted_height())
             top += toast.height() + 8 - 2 * _SHADE
-        self.resize(320 + 2 * _SHADE, top - 8 + 2 * _SHADE)
+        self.resize(width, top - 8 + 2 * _SHADE)
         edge = self._margin - _SHADE
-        right_to_left = self.layoutDirection() is Qt.LayoutDirection.RightToLeft
         left = edge if right_to_left else host.width() - self.width() - edge
         self.move(left, edge + self._top_px)
         self.raise_()

@@ -112,7 +112,8 @@ def test_a_busy_camera_says_what_to_do(meeting: Meeting) -> None:
     meeting.click("controlCamera")
 
     assert label(meeting, "controlCamera") == "No camera"
-    assert "close the other app" in meeting.find("toast_device_camera").accessibleName()
+    words = meeting.find("toast_device_camera").accessibleName()
+    assert words == "Camera is in use. Close the other app, then try again."
 
 
 def test_devices_are_chosen_from_the_arrow(meeting: Meeting) -> None:

@@ -161,6 +161,40 @@ def test_the_badge_is_painted_over_the_button_and_goes(meeting: Meeting) -> None
     assert accent_px() == 0
 
 
+def test_who_knocks_can_be_looked_at_before_they_are_let_in(meeting: Meeting) -> None:
+    meeting.post(RoomRulesChanged(RULES), KnocksChanged((THEO,)), KnockArrived(THEO))
+    meeting.click("toastOther_knock_k1")
+
+    assert meeting.page.open_panel_name == "people"
+    assert meeting.is_shown("lobbyAdmit_k1")
+    assert meeting.engine.calls("answer_knock") == []
+
+
+def test_the_host_button_is_lit_while_its_controls_are_open(meeting: Meeting) -> None:
+    meeting.post(RoomRulesChanged(RULES))
+    button = meeting.find("controlHost")
+    meeting.click("controlHost")
+    popover = meeting.find("hostPopover")
+    bar_top = meeting.page.control_bar.mapToGlobal(QPoint(0, 0)).y()
+
+    assert button.property("tone") == "on"
+    assert popover.geometry().bottom() - 16 < bar_top
+    popover.close()
+    assert (button.property("tone"), button.accessibleName()) == ("", "Host controls")
+
+
+def test_a_persons_menu_stays_within_the_window_and_beside_the_list(meeting: Meeting) -> None:
+    meeting.page.open_panel("people")
+    corner = meeting.page.rect().bottomRight()
+    meeting.page._open_person_menu("mia-2", meeting.page.mapToGlobal(corner))
+    menu = meeting.find("personMenu")
+    panel = meeting.page.panel.mapToGlobal(QPoint(0, 0)).x()
+
+    assert menu.geometry().right() <= panel + 6
+    assert menu.geometry().bottom() < meeting.page.control_bar.mapToGlobal(QPoint(0, 0)).y()
+    menu.close()
+
+
 def test_a_toast_that_goes_leaves_the_keyboard_on_the_stage(meeting: Meeting) -> None:
     meeting.post(RoomRulesChanged(RULES), KnockArrived(THEO))
     meeting.find("toastAction_knock_k1").setFocus()

@@ -301,6 +301,16 @@ def test_only_sections_with_files_take_room(meeting: Meeting) -> None:
     meeting.qtbot.waitUntil(lambda: 0 < shared.y() <= 14, timeout=30_000)
 
 
+def test_rows_keep_their_height_when_there_are_more_than_fit(meeting: Meeting) -> None:
+    meeting.page.open_panel("files")
+    meeting.post(*(TransferChanged(replace(CUT, id=f"t{number}")) for number in range(14)))
+    row, bar = meeting.find("transfer_t0"), meeting.find("transferProgress_t0")
+    name = row.findChildren(ElidedLabel)[0]
+
+    meeting.qtbot.waitUntil(lambda: row.height() >= row.sizeHint().height(), timeout=30_000)
+    assert bar.geometry().top() > name.geometry().bottom()
+
+
 def test_the_figures_of_a_running_file_are_not_cut(meeting: Meeting) -> None:
     meeting.page.open_panel("files")
     meeting.post(TransferChanged(replace(CUT, outgoing=False, peer_name="Marianne")))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 from PySide6.QtCore import QPoint, Qt
+from PySide6.QtGui import QColor, QFontMetrics
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QWidget
 from pytestqt.qtbot import QtBot
 
-from app.ui.theme import ThemeChoice, TypeStyle, color, theme
+from app.ui.theme import ThemeChoice, TypeStyle, color, font_of, theme
 from app.ui.widgets import (
     Avatar,
     Button,
@@ -22,6 +23,7 @@ from app.ui.widgets import (
     LevelBar,
     Menu,
     ProgressBar,
+    Question,
     SegmentMeter,
     Spinner,
     Switch,
@@ -208,10 +210,10 @@ def test_toasts_stack_at_the_top_right_and_the_oldest_goes(host: QWidget) -> Non
 
     assert area.titles() == ["Title 1", "Title 2", "Title 3"]
     right = area.geometry().right()
-    assert host.width() - right == pytest.approx(12 - 12 + 1, abs=1)
+    assert host.width() - right == pytest.approx(20 - 12 + 1, abs=1)
     host.resize(640, 480)
     settle()
-    assert area.geometry().right() == pytest.approx(639, abs=1)
+    assert area.geometry().right() == pytest.approx(640 - 20 + 12 - 1, abs=1)
 
 
 def test_a_toast_with_the_same_id_replaces_the_first(host: QWidget) -> None:
@@ -271,6 +273,73 @@ def test_menu_entries_carry_names_and_check_marks(host: QWidget) -> None:
 
     assert chosen == ["mute"]
     assert entry.objectName() == "actionMute"
+
+
+def test_what_ends_something_is_red_in_a_menu_and_its_keys_are_quiet(
+    host: QWidget, each_theme: ThemeChoice
+) -> None:
+    menu = Menu(host)
+    menu.add_heading("Leaving")
+    menu.add_item("Leave", lambda: None, icon="phone-x", shortcut="Ctrl+Shift+W")
+    menu.add_item("End for everyone and all", lambda: None, icon="x-circle", danger=True)
+    menu.popup(host.mapToGlobal(QPoint(0, 0)))
+    settle()
+    picture = menu.grab().toImage()
+
+    def inks(number: int) -> set[int]:
+        box = menu.actionGeometry(menu.actions()[number]).adjusted(30, 0, 0, 0)
+        return {
+            picture.pixel(x, y)
+            for x in range(box.left(), box.right())
+            for y in range(box.top(), box.bottom())
+        }
+
+    def holds(number: int, token: str) -> bool:
+        wanted = color(token)
+        return any(
+            abs(ink.red() - wanted.red())
+            + abs(ink.green() - wanted.green())
+            + abs(ink.blue() - wanted.blue())
+            < 40
+            for ink in map(QColor, inks(number))
+        )
+
+    menu.close()
+    assert holds(2, "danger_text")
+    assert not holds(1, "danger_text")
+    assert holds(1, "text1")
+    assert holds(1, "text3")
+
+
+def test_a_menu_is_as_wide_as_its_longest_entry_with_its_keys(host: QWidget) -> None:
+    menu = Menu(host)
+    entry = menu.add_item("A rather long entry of a menu", lambda: None, shortcut="Ctrl+Shift+M")
+    menu.popup(host.mapToGlobal(QPoint(0, 0)))
+    settle()
+    words, keys = QFontMetrics(menu.font()), QFontMetrics(font_of(TypeStyle.CAPTION))
+    need = words.horizontalAdvance("A rather long entry of a menu")
+    need += keys.horizontalAdvance("Ctrl+Shift+M")
+
+    assert menu.actionGeometry(entry).width() >= need + 37 + 2 * 10
+    menu.close()
+
+
+def test_a_toast_that_asks_has_two_answers_and_waits(host: QWidget, qtbot: QtBot) -> None:
+    area = ToastArea(host)
+    said: list[str] = []
+    question = Question(
+        "Theo", "Admit", lambda: said.append("admit"), "View", lambda: said.append("view")
+    )
+    toast = area.show_toast("knock", "Theo wants to join", question=question)
+    settle()
+    qtbot.mouseClick(toast.other_button, Qt.MouseButton.LeftButton)
+    settle()
+    assert (said, area.titles()) == (["view"], [])
+
+    toast = area.show_toast("knock", "Theo wants to join", question=question)
+    assert toast.action_button.property("tone") == "primary"
+    qtbot.mouseClick(toast.action_button, Qt.MouseButton.LeftButton)
+    assert said == ["view", "admit"]
 
 
 def test_every_part_paints_in_both_themes(host: QWidget, each_theme: ThemeChoice) -> None:
