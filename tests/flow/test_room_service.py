@@ -294,6 +294,15 @@ async def test_services_that_are_not_here_say_so_to_those_who_may_ask(
     assert (status, answer["code"]) == (404, "bad_route")
 
 
+async def test_a_caller_is_handed_on_by_an_admin_of_the_room_alone(api: Api) -> None:
+    path, body, call = "livekit.SIP/TransferSIPParticipant", {"roomName": "room"}, {"call": True}
+    for video in ({}, {"roomAdmin": True, "room": "other"}, {"roomAdmin": True}):
+        assert (await api.call(path, body, video, sip=call))[0] == 401
+    assert (await api.call(path, body, ADMIN))[0] == 401
+    status, answer = await api.call(path, body, ADMIN, sip=call)
+    assert (status, answer["code"]) == (501, "unimplemented")
+
+
 # --- what the methods do
 
 

@@ -6,7 +6,6 @@ Who has the grant is told `unimplemented`, or that there are none; who has not i
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -15,30 +14,44 @@ from google.protobuf.message_factory import GetMessageClass
 from livekit.protocol import egress, ingress, sip
 
 from app.protocol.token import Claims
-from app.server.api.grants import need_ingress_admin, need_room_record, need_sip
+from app.server.api.grants import (
+    need_ingress_admin,
+    need_room_admin,
+    need_room_record,
+    need_sip,
+)
 from app.server.api.twirp import Method, Service, TwirpError
 
-Check = Callable[[Claims | None], object]
-_SIP_CALLS = ("CreateSIPParticipant", "TransferSIPParticipant")
+Check = Callable[[Claims | None, Any], object]
 
 
 def absent_services() -> dict[str, Service]:
     """Return the services by name."""
     return {
-        "Egress": _service(egress, "Egress", lambda _: need_room_record),
-        "Ingress": _service(ingress, "Ingress", lambda _: need_ingress_admin),
-        "SIP": _service(sip, "SIP", _sip_check),
+        "Egress": _service(egress, "Egress", lambda claims, _: need_room_record(claims)),
+        "Ingress": _service(ingress, "Ingress", lambda claims, _: need_ingress_admin(claims)),
+        "SIP": _service(
+            sip,
+            "SIP",
+            lambda claims, _: need_sip(claims, "admin"),
+            CreateSIPParticipant=lambda claims, _: need_sip(claims, "call"),
+            TransferSIPParticipant=_need_transfer,
+        ),
     }
 
 
-def _sip_check(method: str) -> Check:
-    return partial(need_sip, right="call" if method in _SIP_CALLS else "admin")
+def _need_transfer(claims: Claims | None, request: sip.TransferSIPParticipantRequest) -> None:
+    """Handing a caller on takes them out of the room: that is also for its admins to say."""
+    need_sip(claims, "call")
+    need_room_admin(claims, request.room_name)
 
 
-def _service(module: ModuleType, name: str, check_of: Callable[[str], Check]) -> Service:
+def _service(module: ModuleType, name: str, check: Check, **checks: Check) -> Service:
+    """Take every method the protocol has; `checks` are of those with a grant of their own."""
     described = module.DESCRIPTOR.services_by_name[name]
     return {
-        method.name: _method(name, method, check_of(method.name)) for method in described.methods
+        method.name: _method(name, method, checks.get(method.name, check))
+        for method in described.methods
     }
 
 
@@ -46,8 +59,8 @@ def _method(service: str, described: Any, check: Check) -> Method:
     response: type[Message] = GetMessageClass(described.output_type)
     name = described.name
 
-    async def answer(claims: Claims | None, _request: Message) -> Message:
-        check(claims)
+    async def answer(claims: Claims | None, request: Message) -> Message:
+        check(claims, request)
         if name.startswith("List"):
             return response()
         raise TwirpError("unimplemented", f"{service} is not available on this server")
