@@ -46,7 +46,7 @@ async def until(peer: SdkPeer, key: str, value: Any) -> dict[str, Any]:
 
 
 async def until_silent(peer: SdkPeer, sid: str) -> None:
-    """Wait until no more of a track's sound arrives."""
+    """Wait until no more of a track arrives."""
     heard, before = 0, -1
     async with asyncio.timeout(30):
         while heard != before:
@@ -311,6 +311,75 @@ async def test_an_sdk_that_is_moved_speaks_to_the_other_room_over_the_same_conne
         events = [event["event"] for event in await alice.call("events")]
         assert "reconnecting" not in events
         assert "disconnected" not in events
+
+
+async def test_whoever_goes_and_comes_back_is_seen_and_heard_again(
+    server: ServerProcess, client: api.LiveKitAPI, alice: SdkPeer, bob: SdkPeer
+) -> None:
+    async with SdkPeer("carol") as carol:
+        await join(server, alice, bob)
+        await join(server, carol, room="side")
+        sound = await alice.call("publish_tone", freq_hz=440.0)
+        picture = await alice.call("publish_video", colour=(200, 30, 30))
+
+        async def seen_by(peer: SdkPeer, times: int) -> None:
+            for sid in (sound, picture):
+                for _ in range(times):
+                    await peer.wait_event("track_subscribed", sid=sid)
+            await peer.wait_media("tone", sid=sound, freq_hz=440.0)
+            await peer.wait_media("frames", sid=picture, frames=5)
+
+        await seen_by(bob, 1)
+        for source, target, peer in (
+            ("room", "side", carol),
+            ("side", "room", bob),
+            ("room", "side", carol),
+            ("side", "room", bob),
+        ):
+            await client.room.move_participant(
+                api.MoveParticipantRequest(room=source, identity="alice", destination_room=target)
+            )
+            await seen_by(peer, 1)
+        who = api.RoomParticipantIdentity(room="side", identity="alice")
+        for shown in range(2):
+            await client.room.forward_participant(
+                api.ForwardParticipantRequest(
+                    room="room", identity="alice", destination_room="side"
+                )
+            )
+            await seen_by(carol, 1)
+            if shown == 0:
+                await client.room.remove_participant(who)
+                await carol.wait_event("participant_disconnected", identity="alice")
+
+
+async def test_a_publisher_says_who_may_have_its_tracks(
+    server: ServerProcess, alice: SdkPeer, bob: SdkPeer
+) -> None:
+    async with SdkPeer("carol") as carol:
+        await join(server, alice, bob, carol)
+        sound = await alice.call("publish_tone", freq_hz=440.0)
+        picture = await alice.call("publish_video", colour=(200, 30, 30))
+        for peer in (bob, carol):
+            await peer.wait_event("track_subscribed", sid=sound)
+            await peer.wait_event("track_subscribed", sid=picture)
+        # Bob may have both, Carol the voice alone, and a newcomer nothing.
+        await alice.call("allow", people={"bob": "all", "carol": [sound]})
+        await until_silent(carol, picture)
+        await bob.wait_media("frames", sid=picture, frames=5)
+        await carol.wait_media("tone", sid=sound, freq_hz=440.0)
+        async with SdkPeer("dave") as dave:
+            await join(server, dave)
+            late = await alice.call("publish_tone", freq_hz=880.0, source="SOURCE_UNKNOWN")
+            await bob.wait_media("tone", sid=late, freq_hz=880.0)
+            for peer in (carol, dave):
+                await peer.wait_event("track_published", sid=late)
+            assert await dave.call("media") == []
+            assert late not in [media["sid"] for media in await carol.call("media")]
+            await alice.call("allow", everyone=True)
+            for peer in (carol, dave):
+                await peer.wait_media("tone", sid=late, freq_hz=880.0)
+                await peer.wait_media("frames", sid=picture, frames=5)
 
 
 async def test_a_forwarded_sdk_is_seen_and_heard_in_both_rooms(

@@ -463,6 +463,21 @@ class _Child:
         else:
             track.unmute()
 
+    async def do_allow(self, request: dict[str, Any]) -> None:
+        """Say who may have this one's tracks: everybody, or these, all or only some of them."""
+        permission = self.rtc.ParticipantTrackPermission
+        self.room.local_participant.set_track_subscription_permissions(
+            allow_all_participants=request.get("everyone", False),
+            participant_permissions=[
+                permission(
+                    participant_identity=identity,
+                    allow_all=tracks == "all",
+                    allowed_track_sids=[] if tracks == "all" else tracks,
+                )
+                for identity, tracks in request.get("people", {}).items()
+            ],
+        )
+
     async def do_subscribe(self, request: dict[str, Any]) -> None:
         for person in self.room.remote_participants.values():
             publication = person.track_publications.get(request["sid"])

@@ -29,6 +29,8 @@ UNANSWERED_S = 5.0
 # Settings may precede their track; these are more than a room has.
 MAX_SETTINGS = 1_000
 MAX_SID_CHARS = 64
+# Tracks that were received before; a room sees fewer while anybody's receiver remembers them.
+MAX_HAD = 1_000
 
 
 @dataclass
@@ -72,7 +74,7 @@ class Subscriber:
         self._slots = SlotTable()
         self._downlinks: dict[str, _Downlink] = {}
         self._settings: dict[str, TrackSettings] = {}
-        self._had: set[str] = set()
+        self._had: dict[str, None] = {}
         # Tracks it would have but for rights that may be given later.
         self.withheld: set[str] = set()
         self._unfit: set[str] = set()
@@ -90,11 +92,13 @@ class Subscriber:
         return len(self._settings)
 
     def forget(self, track_sid: str) -> None:
-        """A track is gone for good: keep nothing of it."""
+        """A track is gone: keep nothing of it but that it was here, for it may come back.
+
+        Its owner may be moved to another room and back, or be shown here again.
+        """
         self.unsubscribe(track_sid)
         self.withheld.discard(track_sid)
         self._settings.pop(track_sid, None)
-        self._had.discard(track_sid)
         self._unfit.discard(track_sid)
 
     def subscribe(self, publication: Publication) -> None:
@@ -105,7 +109,9 @@ class Subscriber:
         if publication.sid in self._had:
             # A receiver remembers how far an SSRC has counted: a second subscription starts over.
             ssrc, rtx_ssrc = fresh_ssrc(), fresh_ssrc() if rtx_ssrc is not None else None
-        self._had.add(publication.sid)
+        self._had[publication.sid] = None
+        if len(self._had) > MAX_HAD:
+            del self._had[next(iter(self._had))]
         self._downlinks[publication.sid] = _Downlink(publication, ssrc, rtx_ssrc)
         self._slots.want(publication.sid, publication.kind)
         self._schedule()
