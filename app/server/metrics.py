@@ -22,16 +22,22 @@ from aiohttp import web
 from livekit.protocol import models
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
-from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.metrics_core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
 from prometheus_client.registry import Collector
 
 from app.rtc.udp_mux import UdpMux
 from app.runtime.errors import Reason, WorldError
 from app.runtime.tasks import TaskOwner, spawn
-from app.server.api.twirp import HTTP_STATUS
+from app.server.api.twirp import status_family
 from app.server.api.webhook_delivery import Delivery
 from app.server.config import ServerConfig
 from app.server.room.rooms import Rooms
+from app.server.spread import Spread
 from app.server.tally import Tally
 
 _LAG_INTERVAL_S = 0.5
@@ -131,6 +137,7 @@ class ServerCollector(Collector):
         yield from self._people()
         yield from self._traffic()
         yield from self._messages()
+        yield from self._spreads()
         yield from self._process()
 
     def _people(self) -> Iterable[Metric]:
@@ -195,7 +202,7 @@ class ServerCollector(Collector):
         )
         answers = _Unsuffixed("livekit_node_twirp_request_status", "Calls of the server API")
         for (service, method, code), number in tally.twirp.items():
-            status = "200" if code == "ok" else f"{HTTP_STATUS[code] // 100}xx"
+            status = status_family(code)
             labels = {"service": service, "method": method, "status": status}
             labels["code"] = "" if code == "ok" else code
             answers.add_sample(answers.name, {**self._labels, **labels}, number)
@@ -209,6 +216,39 @@ class ServerCollector(Collector):
         yield self._gauge(
             "lanai_webhooks_waiting", "Webhooks on their way", self._from.webhooks.waiting
         )
+
+    def _spreads(self) -> Iterable[Metric]:
+        tally = self._from.tally
+        yield self._histogram(
+            "livekit_room_duration_seconds", "How long rooms lived", (), [((), tally.rooms_s)]
+        )
+        sessions = [((protocol,), spread) for protocol, spread in tally.sessions_ms.items()]
+        yield self._histogram(
+            "livekit_session_duration_ms",
+            "How long participants were here whose connection came up",
+            ("protocol_version",),
+            sessions,
+        )
+        yield self._histogram(
+            "livekit_node_twirp_request_latency_ms",
+            "How long calls of the server API took",
+            ("service", "method", "status"),
+            tally.twirp_ms.items(),
+        )
+
+    def _histogram(
+        self,
+        name: str,
+        words: str,
+        labels: tuple[str, ...],
+        spreads: Iterable[tuple[tuple[str, ...], Spread]],
+    ) -> HistogramMetricFamily:
+        family = HistogramMetricFamily(name, words, labels=("node_id", "node_type", *labels))
+        for values, spread in spreads:
+            family.add_metric(
+                (self._from.node_id, NODE_TYPE, *values), spread.buckets(), spread.sum
+            )
+        return family
 
     def _labelled(
         self, name: str, words: str, incoming: Counter[str], outgoing: Counter[str]

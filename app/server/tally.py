@@ -5,6 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
+from app.protocol.compat import SERVER_PROTOCOL
+from app.server.spread import Spread, growing_buckets
+
+# The bounds are those of livekit-server, so that its dashboards show ours beside it.
+_CALL_MS = (5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 30_000, 60_000)
+_ROOM_S = (5, 10, 60, 300, 600, 1800, 3600, 7200, 18_000, 36_000)
+_SESSION_MS = growing_buckets(100, 4 * 60 * 60 * 1000, 15)
+
 
 @dataclass
 class Tally:
@@ -20,6 +28,11 @@ class Tally:
     data_dropped: int = 0
     # (service, method, code); the code of a good answer is "ok".
     twirp: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    # (service, method, status family)
+    twirp_ms: dict[tuple[str, str, str], Spread] = field(default_factory=dict)
+    rooms_s: Spread = field(default_factory=lambda: Spread(_ROOM_S))
+    # By the client's protocol.
+    sessions_ms: dict[str, Spread] = field(default_factory=dict)
     nacks_received: int = 0
     plis_sent: int = 0
     joined: int = 0
@@ -28,3 +41,25 @@ class Tally:
         """A data packet has come in."""
         self.data_received[label] += 1
         self.data_received_bytes[label] += size_bytes
+
+    def note_data_sent(self, label: str, size_bytes: int, receivers: int) -> None:
+        """A data packet goes out to so many."""
+        self.data_sent[label] += receivers
+        self.data_sent_bytes[label] += receivers * size_bytes
+
+    def note_call(self, service: str, method: str, status: str, took_s: float) -> None:
+        """A call of the server API was answered."""
+        key = (service, method, status)
+        spread = self.twirp_ms.get(key)
+        if spread is None:
+            spread = self.twirp_ms[key] = Spread(_CALL_MS)
+        spread.note(took_s * 1000)
+
+    def note_session(self, protocol: int, took_ms: float) -> None:
+        """A session is over whose connection had come up."""
+        # What a client says of itself is not to become any number of series.
+        key = str(min(max(protocol, 0), SERVER_PROTOCOL))
+        spread = self.sessions_ms.get(key)
+        if spread is None:
+            spread = self.sessions_ms[key] = Spread(_SESSION_MS)
+        spread.note(took_ms)

@@ -67,6 +67,13 @@ async def test_the_metrics_say_what_the_sdks_did(
                 await peer.call("publish_data", data=PAYLOAD, topic=topic, reliable=reliable)
             for _ in range(count):
                 await other.wait_event("data_received", topic=topic, data=PAYLOAD)
+        await alice.call("publish_data_track", name="sensor")
+        await bob.wait_event("data_track_published", track_name="sensor")
+        await bob.call("subscribe_data_track", name="sensor")
+        frames: list[int] = []
+        while len(frames) < 5:
+            await alice.call("push_frames", name="sensor", count=5, size=1_000, first=len(frames))
+            frames = (await bob.call("data_frames", name="sensor", count=0))["numbers"]
         (room,) = (await client.room.list_rooms(api.ListRoomsRequest())).rooms
         with pytest.raises(api.TwirpError):
             await client.room.delete_room(api.DeleteRoomRequest(room="absent"))
@@ -83,6 +90,13 @@ async def test_the_metrics_say_what_the_sdks_did(
                 assert reading(now, "lanai_data_packets_total", **where) == count, where
                 size = reading(now, "lanai_data_bytes_total", **where)
                 assert 1_000 * count < size < (1_000 + MAX_ENVELOPE_BYTES) * count, where
+        # Some are rightly lost before the subscription stands.
+        where = {"label": "_data_track", "direction": "outgoing"}
+        assert len(frames) <= reading(now, "lanai_data_packets_total", **where)
+        assert 1_000 * len(frames) <= reading(now, "lanai_data_bytes_total", **where)
+        came = {"label": "_data_track", "direction": "incoming"}
+        for name in ("lanai_data_packets_total", "lanai_data_bytes_total"):
+            assert reading(now, name, **where) <= reading(now, name, **came)
         assert reading(now, "lanai_data_packets_dropped_total") == 0
         # A second of either voice came in and went out, and no packet is a header alone.
         for direction in ("incoming", "outgoing"):
@@ -91,6 +105,10 @@ async def test_the_metrics_say_what_the_sdks_did(
             assert reading(now, "livekit_packet_bytes", direction=direction) > 12 * packets
         assert calls(now, "ListRooms", "200", "") == 1
         assert calls(now, "DeleteRoom", "4xx", "not_found") == 1
+        call = {"service": "RoomService", "method": "ListRooms", "status": "200"}
+        name = "livekit_node_twirp_request_latency_ms"
+        assert spread(now, name, **call) == 1
+        assert 0 < reading(now, f"{name}_sum", **call) < 60_000
 
         await bob.call("disconnect")
         await alice.wait_event("participant_disconnected", identity="bob")
@@ -99,10 +117,31 @@ async def test_the_metrics_say_what_the_sdks_did(
         assert tracks(then, "subscribed") == {"audio": 0, "video": 0}
         assert reading(then, "livekit_participant_total") == 1
         assert reading(then, "lanai_participants_joined_total") == 2
+        assert sessions(then) == 1
+        assert spread(then, "livekit_room_duration_seconds") == 0
         await client.room.delete_room(api.DeleteRoomRequest(room="room"))
         await alice.wait_event("disconnected", reason=5)  # ROOM_DELETED
         end = await scrape(watched, http)
         assert reading(end, "livekit_room_total") == reading(end, "livekit_participant_total") == 0
+        assert sessions(end) == 2
+        assert spread(end, "livekit_room_duration_seconds") == 1
+
+
+def spread(readings: Readings, name: str, **labels: str) -> float:
+    """How many values a histogram counted, by its last bucket as by its count."""
+    every = reading(readings, f"{name}_bucket", le="+Inf", **labels)
+    assert every == reading(readings, f"{name}_count", **labels)
+    return every
+
+
+def sessions(readings: Readings) -> float:
+    name = "livekit_session_duration_ms"
+    versions = [
+        dict(labels)["protocol_version"]
+        for key, labels in readings
+        if key == f"{name}_count" and all(int(v) > 10 for k, v in labels if k != "le")
+    ]
+    return sum(spread(readings, name, protocol_version=version) for version in versions)
 
 
 def tracks(readings: Readings, what: str) -> dict[str, float]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -46,6 +47,11 @@ HTTP_STATUS = {
     "unavailable": 503,
 }
 JSON, PROTOBUF = "application/json", "application/protobuf"
+
+
+def status_family(code: str) -> str:
+    """What metrics call the outcome of a call: "200", "4xx", "5xx"."""
+    return "200" if code == "ok" else f"{HTTP_STATUS[code] // 100}xx"
 
 
 class TwirpError(Exception):
@@ -99,20 +105,26 @@ class Twirp:
         name, method = request.match_info["service"], request.match_info["method"]
         # Of methods that do not exist one number is enough.
         counted = (name, method if method in service else "")
+        started_s = time.monotonic()
         try:
             answer = await self._call(request, service.get(method))
-            self._tally.twirp[(*counted, "ok")] += 1
+            self._count(counted, "ok", started_s)
             return answer
         except TwirpError as error:
-            self._tally.twirp[(*counted, error.code)] += 1
+            self._count(counted, error.code, started_s)
             return _refused(error)
         except (web.HTTPException, HttpRefusal, TimeoutError, ConnectionError):
             raise
         except Exception:
             # Ours, and logged as such: but clients read an error only in its one form.
             log.exception("call of the server API failed", service=name, method=method)
-            self._tally.twirp[(*counted, "internal")] += 1
+            self._count(counted, "internal", started_s)
             return _refused(TwirpError("internal", "internal error"))
+
+    def _count(self, counted: tuple[str, str], code: str, started_s: float) -> None:
+        self._tally.twirp[(*counted, code)] += 1
+        took_s = time.monotonic() - started_s
+        self._tally.note_call(*counted, status_family(code), took_s)
 
     async def _call(self, request: web.Request, method: Method | None) -> web.Response:
         claims = self._claims(request)

@@ -85,13 +85,14 @@ class DataDownlink:
             self.dropped_frames += not self._is_sending
         return self._is_sending
 
-    def send(self, packet: bytes) -> None:
-        """Send a packet that there is room for; one not taken ends its frame."""
+    def send(self, packet: bytes) -> bool:
+        """Send a packet that there is room for; one not taken (False) ends its frame."""
         if self._pace.send(packet):
             self.sent_packets += 1
-        else:
-            self._is_sending = False
-            self.dropped_frames += 1
+            return True
+        self._is_sending = False
+        self.dropped_frames += 1
+        return False
 
     def close(self) -> None:
         """Say what was lost, once."""

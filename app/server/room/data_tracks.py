@@ -400,18 +400,21 @@ class DataTracks:
 
     # --- packets
 
-    def forward(self, sender_sid: str, data: bytes) -> bool:
-        """Pass a packet on to those who receive its track (hot path); False when there is none."""
+    def forward(self, sender_sid: str, data: bytes) -> int | None:
+        """Pass a packet on to those who receive its track (hot path).
+
+        Returns to how many there was room to send it, None when there is no such track.
+        """
         desk = self._desks.get(sender_sid)
         tracks = self._shown.get(sender_sid) if desk is None else desk.tracks
         track = None if tracks is None else tracks.get(peek_handle(data))
         if track is None:
-            return False
-        flags = data[0]
+            return None
+        flags, sent = data[0], 0
         for downlink in track.downlinks.values():
             if downlink.has_room(flags):
-                downlink.send(with_handle(data, downlink.wire_handle))
-        return True
+                sent += downlink.send(with_handle(data, downlink.wire_handle))
+        return sent
 
 
 def _is_well_described(request: rtc.PublishDataTrackRequest) -> bool:

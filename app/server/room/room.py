@@ -258,6 +258,9 @@ class Room:
             self.snapshot(), participant.snapshot(), was_active=participant.was_active
         )
         services = self.services
+        if participant.was_active:
+            stay_ms = time.time() * 1000 - participant.info.joined_at_ms
+            services.tally.note_session(participant.client_info.protocol, max(0.0, stay_ms))
         closing = spawn(participant.close_transport(), name="close", owner=services.tasks)
         services.closing.add(closing)
         closing.add_done_callback(services.closing.discard)
@@ -300,6 +303,7 @@ class Room:
         if self._gates is not None:
             self._gates.room_closed(self)
         self.agents.close()
+        self.services.tally.rooms_s.note(max(0.0, time.time() - self.info.creation_time))
         log.info("room finished", room=self.info.sid)
         self.services.reports.room_finished(self.snapshot())
 
@@ -404,10 +408,7 @@ class Room:
     def data_received(self, participant: Participant, label: str, data: bytes) -> None:
         """Route a data packet to whom it is for."""
         if label == DATA_TRACK:
-            if not self.data_tracks.forward(participant.sid, data):
-                self.services.tally.data_dropped += 1
-            for room in self.windows.rooms_of(participant.sid):
-                room.data_tracks.forward(participant.sid, data)
+            self._forward_data_track(participant.sid, data)
             return
         if label not in (RELIABLE, LOSSY):
             # Other labels are no part of the protocol.
@@ -421,10 +422,21 @@ class Room:
             self.services.tally.data_dropped += 1
             participant.note_fault("data packet dropped", error.reason)
 
+    def _forward_data_track(self, sid: str, data: bytes) -> None:
+        tally = self.services.tally
+        tally.note_data(DATA_TRACK, len(data))
+        sent = self.data_tracks.forward(sid, data)
+        if sent is None:
+            tally.data_dropped += 1
+        for room in self.windows.rooms_of(sid):
+            sent = (sent or 0) + (room.data_tracks.forward(sid, data) or 0)
+        if sent:
+            tally.note_data_sent(DATA_TRACK, len(data), sent)
+
     def data_over_budget(self, label: str, size_bytes: int) -> None:
         """Count a data packet that is not passed on."""
         self.services.tally.data_dropped += 1
-        if label in (RELIABLE, LOSSY):
+        if label in (RELIABLE, LOSSY, DATA_TRACK):
             self.services.tally.note_data(label, size_bytes)
 
     def data_track_requested(self, participant: Participant, request: rtc.SignalRequest) -> None:
@@ -476,7 +488,6 @@ class Room:
         if flow is not None:
             flow.note_receivers(routed.label, len(routed.to))
         receivers = [self.participants[sid] for sid in routed.to]
-        self.services.tally.data_sent[routed.label] += len(receivers)
-        self.services.tally.data_sent_bytes[routed.label] += len(receivers) * len(routed.data)
+        self.services.tally.note_data_sent(routed.label, len(routed.data), len(receivers))
         for receiver in receivers:
             receiver.send_data(routed.label, routed.data, flow)
