@@ -30,5 +30,12 @@ class Spread:
         total, listed = 0, []
         for bound, count in zip((*self._bounds, float("inf")), self._counts, strict=True):
             total += count
-            listed.append(("+Inf" if bound == float("inf") else repr(float(bound)), float(total)))
+            listed.append((_written(bound), float(total)))
         return listed
+
+
+def _written(bound: float) -> str:
+    """As Go writes it: "5", not "5.0", or what is added up over servers would not fit."""
+    if bound == float("inf"):
+        return "+Inf"
+    return str(int(bound)) if bound == int(bound) else repr(bound)

@@ -10,10 +10,10 @@ from app.server.tally import Tally
 
 def test_a_bucket_counts_what_is_no_larger_than_its_bound() -> None:
     spread = Spread((5, 10))
-    assert spread.buckets() == [("5.0", 0.0), ("10.0", 0.0), ("+Inf", 0.0)]
+    assert spread.buckets() == [("5", 0.0), ("10", 0.0), ("+Inf", 0.0)]
     for value in (0, 5, 5.1, 10, 11, 1e9):
         spread.note(value)
-    assert spread.buckets() == [("5.0", 2.0), ("10.0", 4.0), ("+Inf", 6.0)]
+    assert spread.buckets() == [("5", 2.0), ("10", 4.0), ("+Inf", 6.0)]
     assert spread.sum == pytest.approx(1e9 + 31.1)
 
 
