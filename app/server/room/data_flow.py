@@ -3,8 +3,10 @@ what it does not read.
 
 Reliable data is never dropped: who is over budget, or writes to somebody who has too much unread,
 is not listened to for a while. Its messages then wait in its own transport and close its SCTP
-window, so it is the sender who waits. A reader who hardly reads is cut off in the end, so that
-nobody waits for it for ever. Lossy messages over budget are dropped and counted.
+window, so it is the sender who waits, and with it all its other readers. A reader who hardly reads
+is cut off in the end, so that nobody waits for it for ever; sooner, when its signalling is gone as
+well and it reads nothing at all, as of a program that was killed. Lossy messages over budget are
+dropped and counted.
 
 A message costs more the more people it goes to. Belongs to the server's loop. Hot path: `admits`.
 """
@@ -39,6 +41,10 @@ MOST_BYTES = 32 << 20
 # A reader whom others wait for has to read this much in that time: 210 kbit/s.
 PATIENCE_S = 20.0
 LEAST_READ_BYTES = 512 << 10
+# Whoever lives without its socket reads on, or is back on another one before that: clients try it
+# at once and then every few seconds.
+GONE_S = 8.0
+_LOOK_S = 2.0
 
 
 class DataTransport(Protocol):
@@ -81,12 +87,21 @@ class Bucket:
 class DataFlow:
     """One participant as a sender and as a reader."""
 
-    def __init__(self, sid: str, transport: DataTransport, cut_off: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        sid: str,
+        transport: DataTransport,
+        cut_off: Callable[[], None],
+        *,
+        has_socket: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """`has_socket` says whether the participant's signalling stands at this moment."""
         self.sid = sid
         self.is_congested = False
         self.dropped = 0
         self._transport = transport
         self._cut_off = cut_off
+        self._has_socket = has_socket
         self._loop = asyncio.get_running_loop()
         now_s = self._loop.time()
         self._buckets = {label: Bucket(RATE[label], BURST[label], now_s) for label in RATE}
@@ -97,6 +112,9 @@ class DataFlow:
         self._patience: asyncio.TimerHandle | None = None
         self._unread_bytes = 0
         self._is_closed = False
+        self._asked_since_s = 0.0
+        self._least_bytes = 0
+        self._read_at_s = 0.0
 
     # --- as a sender
 
@@ -156,8 +174,9 @@ class DataFlow:
             return
         if not self.is_congested:
             self.is_congested = True
-            self._unread_bytes = unread
-            self._patience = self._loop.call_later(PATIENCE_S, self._on_patience)
+            self._unread_bytes = self._least_bytes = unread
+            self._asked_since_s = self._read_at_s = self._loop.time()
+            self._patience = self._loop.call_later(_LOOK_S, self._on_patience)
             self._transport.when_data_below(RELIABLE, LOW_BYTES, self._on_read)
         if sender is not None and self.is_congested and sender not in self._waiting:
             self._waiting.append(sender)
@@ -173,12 +192,19 @@ class DataFlow:
             sender.go_on(self.sid)
 
     def _on_patience(self) -> None:
-        unread = self._transport.data_buffered(RELIABLE)
-        if self._unread_bytes - unread < LEAST_READ_BYTES:
+        unread, now_s = self._transport.data_buffered(RELIABLE), self._loop.time()
+        if unread < self._least_bytes or self._has_socket():
+            self._read_at_s = now_s
+        self._least_bytes = min(self._least_bytes, unread)
+        if now_s - self._read_at_s >= GONE_S:
             self._give_up(unread)
             return
-        self._unread_bytes = unread
-        self._patience = self._loop.call_later(PATIENCE_S, self._on_patience)
+        if now_s - self._asked_since_s >= PATIENCE_S:
+            if self._unread_bytes - unread < LEAST_READ_BYTES:
+                self._give_up(unread)
+                return
+            self._unread_bytes, self._asked_since_s = unread, now_s
+        self._patience = self._loop.call_later(_LOOK_S, self._on_patience)
 
     def _give_up(self, unread_bytes: int) -> None:
         if self._is_closed:

@@ -84,7 +84,7 @@ class Participant(TransportObserver):
         self.client_info = request.client_info
         self.settings = request.connection_settings
         self.rules = SubscriptionRules()
-        self.info = first_info(self.sid, claims, request, now_ms=_now_ms())
+        self.info = first_info(self.sid, claims, request, now_ms=_now_us() // 1000)
         # Kept by the room's data tracks.
         self.data_tracks: Sequence[models.DataTrackInfo] = ()
         self.is_closed = False
@@ -97,7 +97,10 @@ class Participant(TransportObserver):
         self._has_said_goodbye = False
         self.transport = open_transport(self)
         self.data_flow = DataFlow(
-            self.sid, self.transport, lambda: self.send_back(Reasons.CONNECTION_TIMEOUT)
+            self.sid,
+            self.transport,
+            lambda: self.send_back(Reasons.CONNECTION_TIMEOUT),
+            has_socket=lambda: self.signal.is_attached,
         )
         self._media = ParticipantMedia(self.transport, room_media, self.sid)
         self.publisher = Publisher(
@@ -260,12 +263,13 @@ class Participant(TransportObserver):
             case "leave":
                 self._handle_leave(request.leave)
             case "ping":
-                self.send(rtc.SignalResponse(pong=_now_ms()))
+                self.send(rtc.SignalResponse(pong=_now_us() // 1000))
             case "ping_req":
                 self.send(
                     rtc.SignalResponse(
                         pong_resp=rtc.Pong(
-                            last_ping_timestamp=request.ping_req.timestamp, timestamp=_now_ms()
+                            last_ping_timestamp=request.ping_req.timestamp,
+                            timestamp=_now_us() // 1000,
                         )
                     )
                 )
@@ -590,10 +594,6 @@ class Participant(TransportObserver):
     def _on_join_timeout(self) -> None:
         self.dismiss(rtc.LeaveRequest.DISCONNECT, Reasons.JOIN_FAILURE)
         self._events.participant_left(self, Reasons.JOIN_FAILURE)
-
-
-def _now_ms() -> int:
-    return int(time.time() * 1000)
 
 
 def _now_us() -> int:

@@ -9,6 +9,7 @@ import structlog
 
 from app.server.room.data_flow import (
     BURST,
+    GONE_S,
     HIGH_BYTES,
     LARGE_COST,
     LEAST_READ_BYTES,
@@ -57,7 +58,8 @@ class Person:
     def __init__(self, sid: str) -> None:
         self.transport = Transport()
         self.is_cut_off = False
-        self.flow = DataFlow(sid, self.transport, self.cut_off)
+        self.has_socket = True
+        self.flow = DataFlow(sid, self.transport, self.cut_off, has_socket=lambda: self.has_socket)
 
     def cut_off(self) -> None:
         self.is_cut_off = True
@@ -193,6 +195,33 @@ def test_who_hardly_reads_is_cut_off_and_who_reads_slowly_is_not() -> None:
     with structlog.testing.capture_logs() as entries:
         run_virtually(scenario())
     assert [e["event"] for e in entries] == ["participant does not read its data"]
+
+
+def test_nobody_waits_long_for_who_lost_the_socket_and_reads_nothing() -> None:
+    async def scenario() -> None:
+        killed, back, alive, sender = (Person(f"PA_{n}") for n in range(4))
+        for reader in (killed, back, alive):
+            reader.transport.unread = 4 * HIGH_BYTES
+            reader.flow.note_sent(sender.flow)
+            reader.has_socket = False
+        for _ in range(3):
+            await asyncio.sleep(GONE_S / 2)
+            # Very slowly, and by media alone; and one whose socket is there again.
+            alive.transport.read_down_to(alive.transport.unread - 1)
+            back.has_socket = True
+        assert [p.is_cut_off for p in (killed, back, alive)] == [True, False, False]
+        # What the others are given stays what it was: they hardly read.
+        await asyncio.sleep(PATIENCE_S - 1.5 * GONE_S - 1)
+        assert not back.is_cut_off
+        await asyncio.sleep(3)
+        assert back.is_cut_off
+        assert alive.is_cut_off
+        assert not sender.transport.is_held
+        sender.flow.close()
+
+    with structlog.testing.capture_logs() as entries:
+        run_virtually(scenario())
+    assert [e["event"] for e in entries] == ["participant does not read its data"] * 3
 
 
 def test_nobody_is_kept_more_for_than_the_limit() -> None:
