@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from math import ceil
 
 from PySide6.QtCore import QEvent, QObject, QPointF, QRectF, Qt, QTimer
 from PySide6.QtGui import (
@@ -33,7 +34,8 @@ MAX_WIDTH_PX = 860
 HEIGHT_PX = 106
 BOTTOM_PX = 12
 _PAD_PX = 13
-_NAME_PX = 92
+# The column of the names: a short name leaves it as it is, a long one makes it wider.
+_NAME_PX, _MOST_NAME_PX = 92, 188
 _NAME_GAP_PX = 12
 _SMALL_LINE_PX = 24
 _LINE_PX = 26
@@ -103,7 +105,10 @@ class CaptionsBar(QWidget):
 
     def _columns(self) -> tuple[float, float]:
         """Where the words begin, and how wide they may be."""
-        name_px = min(_NAME_PX, self.width() / 4)
+        metrics = QFontMetricsF(font_px(18, 600))
+        widest = max((metrics.horizontalAdvance(line.name) for line in self.lines), default=0.0)
+        wanted = max(float(_NAME_PX), min(ceil(widest) + _PAD_PX / 2, _MOST_NAME_PX))
+        name_px = min(wanted, self.width() / 4)
         left = name_px + _NAME_GAP_PX
         return left, max(1.0, self.width() - left - 1.5 * _PAD_PX)
 

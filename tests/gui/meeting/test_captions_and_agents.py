@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 from PySide6.QtCore import QPoint, Qt
+from PySide6.QtGui import QFontMetricsF
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
 
@@ -23,7 +24,7 @@ from app.runtime.settings import Settings
 from app.ui.stage.agent_face import bar_alphas, bar_heights
 from app.ui.stage.captions import CaptionsBar
 from app.ui.stage.tile import VideoTile
-from app.ui.theme import LIGHT, ThemeChoice, theme
+from app.ui.theme import LIGHT, ThemeChoice, font_px, theme
 from tests.gui.meeting.conftest import Meeting
 
 pytestmark = pytest.mark.gui
@@ -113,6 +114,25 @@ def test_the_bar_shows_two_speakers_and_says_them_to_screen_readers(meeting: Mee
     latest = bar(meeting).lines[-1]
     assert (latest.settled, latest.interim) == ("Three", "hundred")
     assert bar(meeting).accessibleDescription() == ("Noa-1: How many litres?. Mia-2: Three hundred")
+
+
+def test_a_long_name_has_room_in_the_bar_and_a_short_one_moves_nothing(meeting: Meeting) -> None:
+    meeting.click("controlCaptions")
+
+    def words_begin_at(*names: str) -> float:
+        captions = [replace(said(who, "Three"), name=who) for who in names]
+        meeting.post(CaptionsChanged(tuple(captions)))
+        return bar(meeting)._columns()[0]
+
+    short = words_begin_at("Kai", "Noa")
+    long = words_begin_at("Kai", "Wanda Wheelwright")
+    endless = words_begin_at("Kai", "Wanda " * 40)
+    name_px = QFontMetricsF(font_px(18, 600)).horizontalAdvance("Wanda Wheelwright")
+
+    assert short == words_begin_at("Bo")
+    assert long > short + 40
+    assert long > name_px
+    assert endless <= bar(meeting).width() / 4 + 12
 
 
 def test_between_two_sentences_the_bar_does_not_say_that_there_were_none(meeting: Meeting) -> None:
