@@ -121,7 +121,9 @@ def _measure(paths: Sequence[Path]) -> tuple[int, int]:
                 looked_at += 1
                 if looked_at > MOST_COUNTED:
                     return 0, 0
-                if not each.is_dir():
+                # What a folder merely points to is not sent with it.
+                is_sent = each.is_file() and (each is path or not each.is_symlink())
+                if is_sent:
                     count += 1
                     size_bytes += each.stat().st_size
         except OSError:

@@ -444,6 +444,9 @@ def test_a_dropped_folder_is_measured_with_what_it_holds(meeting: Meeting, tmp_p
     (folder / "august").mkdir(parents=True)
     for name in ("a.jpg", "august/b.jpg", "august/c.jpg"):
         (folder / name).write_bytes(b"x" * 500)
+    # What it only points to is not sent with it.
+    (folder / "elsewhere").symlink_to(__file__)
+    (folder / "nowhere").symlink_to(tmp_path / "nothing")
     drag(meeting, [folder], QPoint(20, 400))
 
     assert meeting.page.drop.overlay._detail == "3 files · 1.5 kB"
