@@ -39,6 +39,7 @@ class Entry:
     edited: bool = False
     deleted: bool = False
     growing: bool = False
+    broken: bool = False
     is_old: bool = False
     told_by: str = ""
     attachments: dict[str, ChatAttachment] = field(default_factory=dict)
@@ -128,17 +129,19 @@ class ChatBook:
         if text == entry.text or not text.strip():
             return None
         self._set_text(entry, text)
-        entry.edited = True
+        entry.edited, entry.broken = True, False
         # Its author has spoken: what others told of it does not matter any more.
         entry.told_by = ""
         return self.snapshot(entry)
 
-    def handle_end_of_growth(self, identity: str, line_id: str) -> ChatReceived | None:
+    def handle_end_of_growth(
+        self, identity: str, line_id: str, *, broken: bool = False
+    ) -> ChatReceived | None:
         """No more text will come, for whatever reason: what there is stays."""
         entry = self._entries.get((identity, line_id))
         if entry is None or not entry.growing:
             return None
-        entry.growing = False
+        entry.growing, entry.broken = False, broken
         return self.snapshot(entry)
 
     def handle_delete(
@@ -157,7 +160,7 @@ class ChatBook:
         if entry is None:
             return None
         self._set_text(entry, "")
-        entry.deleted, entry.growing = True, False
+        entry.deleted, entry.growing, entry.broken = True, False, False
         entry.attachments, entry.reactions = {}, {}
         return self.snapshot(entry)
 
@@ -245,6 +248,7 @@ class ChatBook:
             edited=entry.edited,
             deleted=entry.deleted,
             growing=entry.growing,
+            broken=entry.broken,
             private=bool(entry.to),
             to=entry.to,
             to_names=tuple(self._name_of(identity) for identity in others),

@@ -425,7 +425,7 @@ class ChatDesk:
             log.info("chat line broke off")
             growth.stop()
             if grows and growth.shown:
-                self._tell(self._book.handle_end_of_growth(identity, info.stream_id))
+                self._tell(self._book.handle_end_of_growth(identity, info.stream_id, broken=True))
             return
         growth.stop()
         text = growth.text

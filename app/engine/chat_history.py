@@ -63,6 +63,8 @@ def _record(entry: Entry) -> dict[str, object]:
     }
     if entry.edited:
         record["edited"] = True
+    if entry.broken:
+        record["broken"] = True
     if entry.told_by:
         record["by"] = entry.told_by
     if entry.reply_to:
@@ -121,6 +123,7 @@ def _entry(raw: object) -> Entry | None:
         is_mine=False,
         reply_to=str(reply_to) if is_id(reply_to) else "",
         edited=raw.get("edited") is True,
+        broken=raw.get("broken") is True,
         is_old=True,
         told_by=told_by[:_MAX_NAME_CHARS] if isinstance(told_by, str) else "",
         attachments={each.id: each for each in attachments},

@@ -351,7 +351,8 @@ class ChatReaction:
 class ChatReceived(Event):
     """A chat line as it is now, one's own included; a repeated `id` from the same sender replaces.
 
-    `growing` says that its text is still coming. `private` lines went to some people alone:
+    `growing` says that its text is still coming, `broken` that its sender stopped in the middle of
+    it. `private` lines went to some people alone:
     `to_names` names them for a line of one's own, and the others who got it for anybody else's.
     `is_old` marks a line that was written before one came; `told_by` names the guest on whose word
     alone it stands, and is empty for what a host or its author told.
@@ -367,6 +368,7 @@ class ChatReceived(Event):
     edited: bool = False
     deleted: bool = False
     growing: bool = False
+    broken: bool = False
     private: bool = False
     to: tuple[str, ...] = ()
     to_names: tuple[str, ...] = ()

@@ -52,6 +52,10 @@ async def whole(host: Attendee, text: str) -> ChatReceived:
     return await host.wait(ChatReceived, lambda e: e.text == text and not e.growing)
 
 
+async def begun(host: Attendee, text: str) -> ChatReceived:
+    return await host.wait(ChatReceived, lambda e: e.text == text and e.growing)
+
+
 async def picture_file(folder: Path) -> Path:
     path = folder / "beds.png"
     await asyncio.to_thread(path.write_bytes, PNG)
@@ -99,6 +103,28 @@ async def test_what_the_wheel_writes_is_shown_and_it_reads_ours(
         "the plan": False,
     }
     assert (picture["kind"], picture["name"], picture["size"]) == ("file", "beds.png", len(PNG))
+
+
+async def test_a_text_that_its_sender_breaks_off_is_told_from_a_whole_one(
+    hosting: Hosting, tmp_path: Path
+) -> None:
+    host = hosting.host
+    async with SdkPeer("sally") as sdk, attending(tmp_path / "late", 1) as late:
+        admission = await door.enter(guest_link(hosting.room), name="Sally")
+        await sdk.connect(admission.server_url, admission.token)
+        await host.wait(PersonJoined)
+        for text, why in (("We could ", "changed my mind"), ("We will ", "")):
+            stream = await sdk.call("open_text", topic=CHAT_TOPIC)
+            await sdk.call("append_text", stream=stream, piece=text)
+            await begun(host, text)
+            await sdk.call("close_text", stream=stream, abort=why)
+        whole_line = await whole(host, "We will ")
+        broken_line = await whole(host, "We could ")
+        await late.engine.join(guest_spec(hosting.room))
+        history = await late.wait(ChatHistoryReceived)
+
+    assert (broken_line.broken, whole_line.broken) == (True, False)
+    assert [(e.text, e.broken) for e in history.lines] == [("We could ", True), ("We will ", False)]
 
 
 async def test_who_comes_late_asks_the_host_though_a_script_was_here_before(

@@ -616,7 +616,7 @@ class _Child:
         )
 
     async def do_open_text(self, request: dict[str, Any]) -> str:
-        """Begin a text; `append_text` and `close_text` go on with it."""
+        """Begin a text; `append_text` and `close_text` (`abort` is why) go on with it."""
         writer = await self.room.local_participant.stream_text(topic=request["topic"])
         self.writers[writer.info.stream_id] = writer
         return str(writer.info.stream_id)
@@ -625,7 +625,7 @@ class _Child:
         await self.writers[request["stream"]].write(request["piece"])
 
     async def do_close_text(self, request: dict[str, Any]) -> None:
-        await self.writers.pop(request["stream"]).aclose()
+        await self.writers.pop(request["stream"]).aclose(reason=request.get("abort", ""))
 
     async def do_memory(self, _request: dict[str, Any]) -> dict[str, int]:
         """Bytes of memory in use, and the most since the last time this was asked."""

@@ -440,19 +440,24 @@ class Composer(QWidget):
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         menu.add_item(
             "Everyone",
-            lambda: self.choose("", ""),
+            lambda: self._write_to("", ""),
             name="actionToEveryone",
             checked=not self._to[0],
         )
         for person in sorted(self._people, key=lambda p: p.name.casefold()):
             menu.add_item(
                 person.name.replace("&", "&&"),
-                lambda p=person: self.choose(p.identity, p.name),  # type: ignore[misc]
+                lambda p=person: self._write_to(p.identity, p.name),  # type: ignore[misc]
                 name=f"actionTo_{person.identity}",
                 checked=person.identity == self._to[0],
             )
         height = menu.sizeHint().height()
         menu.popup(self.recipient.mapToGlobal(QPoint(0, -height - 4)))
+
+    def _write_to(self, identity: str, name: str) -> None:
+        self.choose(identity, name)
+        # What is typed next is the message: on the chip a space would open the menu again.
+        self.field.setFocus()
 
     # -- sending ----------------------------------------------------------------------------
 

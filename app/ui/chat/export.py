@@ -69,7 +69,7 @@ def _render(rows: Sequence[ChatRow], room: str, zone: tzinfo | None, *, markdown
 
 def _plain(row: ChatRow, zone: tzinfo | None) -> list[str]:
     notes = _notes(row)
-    head = f"[{clock_label(row.at_ms, zone)}] {row.author}{f' ({notes})' if notes else ''}: "
+    head = f"[{clock_label(row.at_ms, zone)}] {row.name}{f' ({notes})' if notes else ''}: "
     first, *rest = row.text.split("\n")
     lines = [head + first, *(f"    {line}" for line in rest)]
     if row.quote is not None:
@@ -79,7 +79,7 @@ def _plain(row: ChatRow, zone: tzinfo | None) -> list[str]:
 
 def _markdown(row: ChatRow, zone: tzinfo | None) -> list[str]:
     notes = _notes(row)
-    head = f"**{_escape(row.author)}** {clock_label(row.at_ms, zone)}"
+    head = f"**{_escape(row.name)}** {clock_label(row.at_ms, zone)}"
     lines = [f"{head} *({_escape(notes)})*" if notes else head, ""]
     if row.quote is not None:
         lines += [f"> {_escape(row.quote.name)}: {_escape(row.quote.text)}", ""]
@@ -92,6 +92,7 @@ def _markdown(row: ChatRow, zone: tzinfo | None) -> list[str]:
 def _notes(row: ChatRow) -> str:
     parts = [private_note(row)] if row.private else []
     parts += ["edited"] if row.edited else []
+    parts += ["broke off"] if row.broken else []
     parts += [told_note(row)] if row.told_by else []
     parts += ["not sent"] if row.failed is not None else []
     return ", ".join(parts)
@@ -107,6 +108,8 @@ def _record(row: ChatRow, zone: tzinfo | None) -> dict[str, object]:
     }
     if row.edited:
         record["edited"] = True
+    if row.broken:
+        record["broken"] = True
     if row.told_by:
         record["told_by"] = row.told_by
     if row.private:

@@ -46,6 +46,7 @@ class ChatRow:
     state: ChatState = ChatState.SENT
     deleted: bool = False
     growing: bool = False
+    broken: bool = False
     private: bool = False
     to: tuple[str, ...] = ()
     to_names: tuple[str, ...] = ()
@@ -90,6 +91,7 @@ def spoken(row: ChatRow) -> str:
     parts = [row.author, clock_label(row.at_ms)]
     parts += [private_note(row)] if row.private else []
     parts += ["edited"] if row.edited and not row.deleted else []
+    parts += ["broke off"] if row.broken else []
     parts += [told_note(row)] if row.told_by else []
     parts += ["not sent"] if row.failed is not None else []
     parts += ["sending"] if row.state is ChatState.SENDING else []
@@ -324,6 +326,7 @@ def _row_of(event: ChatReceived, failed: Reason | None) -> ChatRow:
         state=event.state,
         deleted=event.deleted,
         growing=event.growing,
+        broken=event.broken,
         private=event.private,
         to=event.to,
         to_names=event.to_names,

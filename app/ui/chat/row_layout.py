@@ -52,6 +52,8 @@ QUOTE_PX = 22
 NOTE_PX = 18
 CHIP_PX = 22
 LINE_PX = TYPE[TypeStyle.LABEL][1] + 1
+# So much above that the ring around the message that has the keyboard touches no letter.
+_ABOVE_PX = 3
 
 SizeOf = Callable[[ChatAttachment], QSize | None]
 PictureOf = Callable[[ChatAttachment], QImage | None]
@@ -138,7 +140,7 @@ class RowLayout:
 def lay_out(row: ChatRow, width_px: int, *, day: str, offline: bool, size_of: SizeOf) -> RowLayout:
     """Lay one message out."""
     laid = RowLayout(row, width_px, day)
-    y = 0.0
+    y = float(_ABOVE_PX)
     if row.starts_day:
         y += DAY_HEIGHT_PX
     if row.starts_group:
@@ -158,7 +160,7 @@ def lay_out(row: ChatRow, width_px: int, *, day: str, offline: bool, size_of: Si
     if laid.note:
         laid.note_y = y
         y += NOTE_PX
-    laid.height_px = y + 3
+    laid.height_px = y
     return laid
 
 
@@ -201,7 +203,7 @@ def _place_chips(laid: RowLayout, y: float, inner_px: float) -> float:
             x, top = float(TEXT_LEFT_PX), top + CHIP_PX + 4
         laid.chips.append((reaction.glyph, QRectF(x, top, width, CHIP_PX)))
         x += width + 4
-    return top + CHIP_PX + 2
+    return top + CHIP_PX + 3
 
 
 def _lay_out_text(row: ChatRow, width_px: float) -> tuple[QTextLayout | None, list[Link], float]:
@@ -214,6 +216,8 @@ def _lay_out_text(row: ChatRow, width_px: float) -> tuple[QTextLayout | None, li
     tail = ""
     if row.growing:
         tail = " ●"
+    elif row.broken:
+        tail = " … (broke off)"
     elif row.edited and not row.starts_group and not row.deleted:
         tail = "  (edited)"
     layout = QTextLayout((text + tail).replace("\n", "\u2028"), font)

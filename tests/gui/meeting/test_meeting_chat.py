@@ -10,10 +10,17 @@ from pathlib import Path
 from typing import cast
 
 import pytest
-from PySide6.QtCore import QMimeData, QPoint, QPointF, QSize, Qt, QUrl
-from PySide6.QtGui import QClipboard, QColor, QDesktopServices, QGuiApplication, QImage
+from PySide6.QtCore import QMimeData, QPoint, QPointF, QRect, QSize, Qt, QUrl
+from PySide6.QtGui import (
+    QClipboard,
+    QColor,
+    QDesktopServices,
+    QGuiApplication,
+    QImage,
+    QPainter,
+)
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QApplication, QWidget
+from PySide6.QtWidgets import QApplication, QStyle, QStyleOptionViewItem, QWidget
 
 from app.engine.events import (
     AttachmentState,
@@ -179,6 +186,45 @@ def test_the_keyboard_reaches_messages(chat: Meeting) -> None:
     assert chat.page.chat.composer.field.hasFocus()
 
 
+def painted_row(chat: Meeting, number: int, state: QStyle.StateFlag) -> QImage:
+    """One row, as the list paints it in that state, on nothing."""
+    delegate = chat.page.chat.list.delegate
+    index = chat.page.chat.model.index(number)
+    option = QStyleOptionViewItem()
+    option.rect = QRect(0, 0, 342, round(laid(chat, number).height_px))
+    option.state = state
+    image = QImage(option.rect.size(), QImage.Format.Format_ARGB32)
+    image.fill(0)
+    painter = QPainter(image)
+    delegate.paint(painter, option, index)
+    painter.end()
+    return image
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_the_ring_around_a_message_crosses_none_of_its_letters(chat: Meeting, number: int) -> None:
+    chat.post(line("1", "first"), line("2", "The plan: Åby, Éva\nquietly"), line("3", "jumpy gap"))
+    plain = painted_row(chat, number, QStyle.StateFlag.State_Enabled)
+    ringed = painted_row(chat, number, QStyle.StateFlag.State_HasFocus)
+
+    points = [(x, y) for x in range(plain.width()) for y in range(plain.height())]
+    ring = {at for at in points if plain.pixel(*at) != ringed.pixel(*at)}
+    letters = {at for at in points if plain.pixelColor(*at).alpha() > 60}
+    assert ring
+    assert letters
+    assert not ring & letters
+
+
+def test_a_text_that_broke_off_is_not_shown_as_a_whole_one(chat: Meeting) -> None:
+    chat.post(replace(line("1", "We could"), growing=True))
+    chat.post(replace(line("1", "We could"), broken=True))
+
+    text = laid(chat, 0).layout
+    assert text is not None
+    assert text.text() == "We could … (broke off)"
+    assert "broke off" in str(chat.page.chat.model.index(0).data())
+
+
 def test_a_picture_is_decoded_small_and_opens(
     chat: Meeting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -324,6 +370,7 @@ def test_a_private_message_goes_to_one_person_even_when_they_left(chat: Meeting)
     chat.choose("actionTo_kai-3")
     field = chat.page.chat.composer.field
     assert field.placeholderText() == "Only Kai will see this"
+    assert chat.page.focusWidget() is field
     write(chat, "psst")
     press_enter(chat)
     assert sent(chat)[0][1]["to"] == ("kai-3",)

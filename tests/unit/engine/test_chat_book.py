@@ -89,6 +89,21 @@ def test_a_line_grows_until_its_stream_ends() -> None:
     assert (whole.text, whole.growing, whole.edited) == ("one two three", False, False)
 
 
+def test_a_line_that_breaks_off_says_so_until_it_is_edited_or_deleted() -> None:
+    book = make_book()
+    say(book, text="half a", growing=True)
+
+    broken = kept(book.handle_end_of_growth("ada", "1", broken=True))
+    edited = kept(say(book, text="half a sentence"))
+    say(book, "2", text="and a", growing=True)
+    kept(book.handle_end_of_growth("ada", "2", broken=True))
+    deleted = kept(book.handle_delete("ada", "2", by="ada", may_moderate=False))
+
+    assert (broken.text, broken.growing, broken.broken) == ("half a", False, True)
+    assert (edited.edited, edited.broken) == (True, False)
+    assert (deleted.deleted, deleted.broken) == (True, False)
+
+
 def test_the_other_form_of_a_growing_line_is_no_edit() -> None:
     book = make_book()
     say(book, text="one two", growing=True)

@@ -75,12 +75,13 @@ def test_private_and_deleted_lines_are_never_handed_on() -> None:
 def test_what_belongs_to_a_line_comes_along() -> None:
     line = entry(1)
     line.edited, line.reply_to, line.told_by = True, "m0", "Kai"
+    line.broken = True
     line.attachments["p"] = ChatAttachment("p", "plan.png", 7, AttachmentState.HERE)
 
     (read,), _ = unpack(pack([line], []))
 
     assert (read.edited, read.reply_to, read.is_old) == (True, "m0", True)
-    assert read.told_by == "Kai"
+    assert (read.told_by, read.broken) == ("Kai", True)
     assert read.attachments == {"p": ChatAttachment("p", "plan.png", 7, AttachmentState.MISSED)}
 
 

@@ -38,9 +38,17 @@ def test_plain_text_reads_like_a_conversation() -> None:
         "Garden club\n\n2026-05-12\n\n"
         "[14:02] Kai: Here is *the* plan\n    for <b>all</b>\n"
         "    > Kai: Here is the plan\n"
-        "[14:03] You (only Kai, edited): Thanks\n"
+        "[14:03] Noa (only Kai, edited): Thanks\n"
         "    [plan.png]\n"
     )
+
+
+def test_a_line_that_broke_off_is_no_whole_one() -> None:
+    half = [ChatRow("5", "kai", "Kai", "We could", AT_MS, False, broken=True)]
+
+    assert "Kai (broke off): We could\n" in render(half, "", ExportFormat.TEXT, UTC)
+    (read,) = json.loads(render(half, "", ExportFormat.JSON, UTC))["messages"]
+    assert read["broken"] is True
 
 
 def test_in_markdown_nothing_that_was_written_is_markup() -> None:
@@ -48,7 +56,7 @@ def test_in_markdown_nothing_that_was_written_is_markup() -> None:
 
     assert text.startswith("# Garden \\*club\\*\n")
     assert "Here is \\*the\\* plan  \nfor \\<b\\>all\\</b\\>" in text
-    assert "**You** 14:03 *(only Kai, edited)*" in text
+    assert "**Noa** 14:03 *(only Kai, edited)*" in text
 
 
 def test_json_holds_every_message_that_was_not_deleted() -> None:
