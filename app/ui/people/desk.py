@@ -223,7 +223,7 @@ class PeopleDesk(QObject):
         me = self._roster.me
         may = me is not None and may_moderate(me)
         is_host = me is not None and me.role is Role.HOST
-        self._panel.away.set_helpers(
+        self._panel.set_away(
             tuple(h for h in self._away if may and (is_host or h.role is not Role.HOST))
         )
 

@@ -18,6 +18,7 @@ from app.ui.theme import (
     TypeStyle,
 )
 from app.ui.widgets import Button, Hairline, IconButton, IconLabel, Popover, Switch, TextLabel
+from app.ui.widgets.focus import give_focus, was_pointed
 
 _SHADE_PX = 16
 _WIDTH_PX = 330
@@ -190,8 +191,9 @@ class HostPopover(Popover):
             right = origin.x() + parent.window().width() - self.width() + _SHADE_PX
             left = max(origin.x() - _SHADE_PX, min(left, right))
         self.move(left, at.y() - self.height() + _SHADE_PX)
+        quiet = was_pointed()
         self.show()
-        self._switches["locked"].setFocus(Qt.FocusReason.PopupFocusReason)
+        give_focus(self._switches["locked"], quiet=quiet)
 
 
 def _words(title: str, note: str) -> QVBoxLayout:

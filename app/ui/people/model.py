@@ -108,7 +108,7 @@ def shown_name(person: Person) -> str:
 # What an agent says of itself, in words; "idle" waits for somebody to talk to it.
 AGENT_WORDS = {
     "initializing": "Starting",
-    "idle": "Idle",
+    "idle": "Ready",
     "listening": "Listening",
     "thinking": "Thinking",
     "speaking": "Speaking",

@@ -11,7 +11,7 @@ from PySide6.QtCore import QEvent, QPoint, QRectF, Qt, QTimer, Signal
 from PySide6.QtGui import QEnterEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
 
-from app.engine.events import Person, Role
+from app.engine.events import Helper, Person, Role
 from app.ui.people.away import AwayCard
 from app.ui.people.lobby import LobbyCard
 from app.ui.people.model import (
@@ -203,10 +203,10 @@ class PeoplePanel(QWidget):
         column.addWidget(self._area, 1)
         self.away = AwayCard()
         self.away.emptied.connect(self._search.setFocus)
-        foot = QVBoxLayout()
-        foot.setContentsMargins(12, 0, 12, 12)
-        foot.addWidget(self.away)
-        column.addLayout(foot)
+        self._foot = QVBoxLayout()
+        self._foot.setContentsMargins(12, 0, 12, 0)
+        self._foot.addWidget(self.away)
+        column.addLayout(self._foot)
         self._sort_timer = QTimer(self)
         self._sort_timer.setInterval(500)
         self._sort_timer.setSingleShot(True)
@@ -227,6 +227,11 @@ class PeoplePanel(QWidget):
         self._mute_all.hide()
         row.addWidget(self._mute_all)
         return row
+
+    def set_away(self, helpers: tuple[Helper, ...]) -> None:
+        """Show who helps and is away; while nobody is, the list reaches down to the bar."""
+        self.away.set_helpers(helpers)
+        self._foot.setContentsMargins(12, 0, 12, 12 if helpers else 0)
 
     def set_moderates(self, moderates: bool) -> None:
         """Offer what a host or co-host can do for everybody at once."""

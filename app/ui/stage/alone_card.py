@@ -23,7 +23,7 @@ class AloneCard(Card):
         middle = Qt.AlignmentFlag.AlignHCenter
         title = TextLabel(typeset("You're the first one here"), TypeStyle.HEADING)
         text = TextLabel(
-            "Send the link and people will appear as they join.", TypeStyle.LABEL, "text2"
+            "Send the link and people will appear as they join.", TypeStyle.NOTE, "text2"
         )
         self.body.addWidget(title, 0, middle)
         self.body.addWidget(text, 0, middle)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from PySide6.QtCore import QPoint, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QFont, QFontMetricsF, QKeyEvent, QPainter, QPaintEvent
+from PySide6.QtGui import QFocusEvent, QFont, QFontMetricsF, QKeyEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QToolButton, QWidget
 
 from app.ui.theme import (
@@ -23,6 +23,7 @@ from app.ui.theme import (
     stroke_rounded,
 )
 from app.ui.widgets import ControlButton, Hairline, LevelBar, Menu, pressed_by_enter
+from app.ui.widgets.focus import note_focus, note_key, shows_focus
 
 HEIGHT_PX = 76
 COMPACT_HEIGHT_PX = 60
@@ -70,8 +71,14 @@ class ArrowButton(QToolButton):
         self.token = "text2"
         self.danger = False
 
+    def focusInEvent(self, event: QFocusEvent) -> None:
+        """Remember whether it was pressed with the mouse."""
+        super().focusInEvent(event)
+        note_focus(self, event)
+
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Enter presses, as Space does."""
+        note_key(self)
         if not pressed_by_enter(self, event):
             super().keyPressEvent(event)
 
@@ -85,7 +92,7 @@ class ArrowButton(QToolButton):
             fill_rounded(painter, box.adjusted(-20, 0, 0, 0), Radius.TILE, color(_danger(hot)))
         elif self.underMouse() and self.isEnabled():
             fill_rounded(painter, box.adjusted(1, 3, -3, -3), Radius.SMALL, color("surface3"))
-        if self.hasFocus():
+        if shows_focus(self):
             ring = color("on_danger" if self.danger else "accent")
             stroke_rounded(painter, box.adjusted(1, 1, -1, -1), Radius.SMALL, ring, 2)
         token = "on_danger" if self.danger else self.token
@@ -272,8 +279,14 @@ class LeaveButton(QToolButton):
         """Fixed."""
         return QSize(100, 48)
 
+    def focusInEvent(self, event: QFocusEvent) -> None:
+        """Remember whether it was pressed with the mouse."""
+        super().focusInEvent(event)
+        note_focus(self, event)
+
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Enter presses, as Space does."""
+        note_key(self)
         if not pressed_by_enter(self, event):
             super().keyPressEvent(event)
 
@@ -285,7 +298,7 @@ class LeaveButton(QToolButton):
         painter.setClipRect(box)
         plate = box.adjusted(0, 0, 20, 0) if self.joined_right else box
         fill_rounded(painter, plate, Radius.TILE, color(_danger(hot)))
-        if self.hasFocus():
+        if shows_focus(self):
             ring = box.adjusted(2, 2, -2, -2)
             stroke_rounded(painter, ring, Radius.INPUT, color("on_danger"), 2)
         font = font_px(15, 600)

@@ -25,6 +25,7 @@ from app.ui.theme import (
     reduced_motion,
 )
 from app.ui.widgets import IconButton, Popover
+from app.ui.widgets.focus import give_focus, was_pointed
 
 RISE_S = 1.8
 STAND_S = 3.0
@@ -98,8 +99,9 @@ class ReactionPicker(Popover):
         """Stand with the lower edge's middle at `at` (global)."""
         self.adjustSize()
         self.move(at.x() - self.width() // 2, at.y() - self.height() + _SHADE_PX)
+        quiet = was_pointed()
         self.show()
-        self._buttons[0].setFocus(Qt.FocusReason.PopupFocusReason)
+        give_focus(self._buttons[0], quiet=quiet)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """1 to 6 choose, arrows move."""

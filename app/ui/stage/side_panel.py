@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QFontMetricsF, QKeyEvent, QPainter, QPaintEvent
+from PySide6.QtGui import QFocusEvent, QFontMetricsF, QKeyEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QStackedWidget, QToolButton, QVBoxLayout, QWidget
 
 from app.ui.stage.control_bar import paint_badge
@@ -17,6 +17,7 @@ from app.ui.theme import (
     stroke_rounded,
 )
 from app.ui.widgets import Hairline, IconButton, pressed_by_enter
+from app.ui.widgets.focus import note_focus, note_key, shows_focus
 
 WIDTH_PX = 344
 
@@ -65,8 +66,14 @@ class PanelTab(QToolButton):
         """Never squeezed."""
         return self.sizeHint()
 
+    def focusInEvent(self, event: QFocusEvent) -> None:
+        """Remember whether it was pressed with the mouse."""
+        super().focusInEvent(event)
+        note_focus(self, event)
+
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Enter presses, as Space does."""
+        note_key(self)
         if not pressed_by_enter(self, event):
             super().keyPressEvent(event)
 
@@ -78,7 +85,7 @@ class PanelTab(QToolButton):
             fill_rounded(painter, box, Radius.SMALL, color("surface3"))
         elif self.underMouse():
             fill_rounded(painter, box, Radius.SMALL, color("surface2"))
-        if self.hasFocus():
+        if shows_focus(self):
             stroke_rounded(painter, box, Radius.SMALL, color("accent"), 2)
         ink = color("text1" if self.isChecked() else "text2")
         paint_icon(painter, QRectF(10, box.center().y() - 8, 16, 16), self._glyph, ink)

@@ -351,7 +351,7 @@ class VideoTile(QAbstractButton):
         inset = MARGIN_PX
         pill = self._pill_pixmap()
         if self._frozen:
-            painter.setOpacity(0.6)
+            painter.setOpacity(0.75)
         if pill is not None:
             painter.drawPixmap(QPoint(inset, self.height() - inset - PILL_HEIGHT_PX), pill)
         if self._hand:

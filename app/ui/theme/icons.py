@@ -93,14 +93,23 @@ def icon_pixmap(
     return pixmap
 
 
-def make_icon(name: str, color: QColor, size_px: int = 20, *, gap_px: int = 0) -> QIcon:
+def make_icon(
+    name: str,
+    color: QColor,
+    size_px: int = 20,
+    *,
+    gap_px: int = 0,
+    disabled: QColor | None = None,
+) -> QIcon:
     """Return a QIcon for buttons and menus, with one pixmap per screen's pixel ratio.
 
-    `gap_px` widens it on the right: Qt leaves only 4 px between an icon and its text.
+    `gap_px` widens it on the right: Qt leaves only 4 px between an icon and its text. Disabled it
+    fades, or takes the colour `disabled` where another ground than the resting one lies under it.
     """
     icon = QIcon()
-    faded = QColor(color)
-    faded.setAlphaF(color.alphaF() * 0.45)
+    faded = QColor(disabled or color)
+    if disabled is None:
+        faded.setAlphaF(color.alphaF() * 0.45)
     for ratio in sorted(
         {1.0} | {screen.devicePixelRatio() for screen in QGuiApplication.screens()}
     ):

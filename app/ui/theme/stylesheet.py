@@ -112,10 +112,15 @@ QToolButton[role="control"]:disabled { color: $text3; }
 QToolButton[role="control"]:focus { border-color: $accent; }
 QToolButton[role="control"]::menu-indicator { image: none; width: 0; }
 
+QPushButton[pointed="true"]:focus { border: 1px solid transparent; }
+QPushButton[tone="outline"][pointed="true"]:focus { border: 1px solid $control; }
+QToolButton[role="icon"][pointed="true"]:focus { border: 1px solid transparent; }
+QToolButton[role="icon"][tone="outline"][pointed="true"]:focus { border: 1px solid $control; }
+QToolButton[role="control"][pointed="true"]:focus { border-color: transparent; }
+
 QLineEdit, QComboBox, QPlainTextEdit[role="input"], QTextEdit[role="input"] {
   background: $surface2; color: $text1; border: 1px solid $control; border-radius: 10px; }
-QLineEdit, QPlainTextEdit[role="input"], QTextEdit[role="input"] {
-  placeholder-text-color: $text3; }
+QLineEdit, QPlainTextEdit, QTextEdit { placeholder-text-color: $text3; }
 QLineEdit { padding: 0 12px; min-height: 38px; }
 QLineEdit[extent="small"] { min-height: 34px; }
 QLineEdit[extent="small"]:focus { min-height: 32px; }

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QSize, Qt
-from PySide6.QtGui import QIcon, QKeyEvent
+from PySide6.QtGui import QFocusEvent, QIcon, QKeyEvent
 from PySide6.QtWidgets import QAbstractButton, QPushButton, QSizePolicy, QToolButton, QWidget
 
 from app.ui.theme import TypeStyle, color, font_of, font_px, make_icon, set_property, theme
+from app.ui.widgets.focus import note_focus, note_key
 
 _ICON_TOKENS = {
     "": "text1",
@@ -74,15 +75,24 @@ class Button(QPushButton):
         set_property(self, "tone", tone)
         self._refresh_icon()
 
+    def focusInEvent(self, event: QFocusEvent) -> None:
+        """Remember whether it was pressed with the mouse."""
+        super().focusInEvent(event)
+        note_focus(self, event)
+
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Enter presses, as Space does."""
+        note_key(self)
         if not (self.takes_enter and pressed_by_enter(self, event)):
             super().keyPressEvent(event)
 
     def _refresh_icon(self) -> None:
         if self._icon_name:
             ink = color(_ICON_TOKENS[str(self.property("tone") or "")])
-            self.setIcon(make_icon(self._icon_name, ink, self._side_px, gap_px=_GAP_PX))
+            off = color("text3")
+            self.setIcon(
+                make_icon(self._icon_name, ink, self._side_px, gap_px=_GAP_PX, disabled=off)
+            )
         else:
             self.setIcon(QIcon())
 
@@ -122,8 +132,14 @@ class IconButton(QToolButton):
         self._icon_name, self._token = icon, token or self._token
         self._refresh_icon()
 
+    def focusInEvent(self, event: QFocusEvent) -> None:
+        """Remember whether it was pressed with the mouse."""
+        super().focusInEvent(event)
+        note_focus(self, event)
+
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Enter presses, as Space does."""
+        note_key(self)
         if not pressed_by_enter(self, event):
             super().keyPressEvent(event)
 
@@ -178,8 +194,14 @@ class ControlButton(QToolButton):
             self.setFixedHeight(56)
             self.setMinimumWidth(64)
 
+    def focusInEvent(self, event: QFocusEvent) -> None:
+        """Remember whether it was pressed with the mouse."""
+        super().focusInEvent(event)
+        note_focus(self, event)
+
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Enter presses, as Space does."""
+        note_key(self)
         if not pressed_by_enter(self, event):
             super().keyPressEvent(event)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QEvent, QPoint, QRectF, QSize, Qt, QVariantAnimation
-from PySide6.QtGui import QPainter, QPaintEvent
+from PySide6.QtGui import QFocusEvent, QKeyEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -30,6 +30,7 @@ from app.ui.theme import (
     stroke_rounded,
 )
 from app.ui.widgets.floating import Floating
+from app.ui.widgets.focus import note_focus, note_key, shows_focus
 
 
 class TextField(QLineEdit):
@@ -153,6 +154,16 @@ class Switch(QCheckBox):
         """Room for the focus ring around 40x24."""
         return QSize(44, 28)
 
+    def focusInEvent(self, event: QFocusEvent) -> None:
+        """Remember whether it was pressed with the mouse."""
+        super().focusInEvent(event)
+        note_focus(self, event)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Show the ring from now on."""
+        note_key(self)
+        super().keyPressEvent(event)
+
     def hitButton(self, pos: QPoint) -> bool:
         """Take a press anywhere on it."""
         return self.rect().contains(pos)
@@ -173,7 +184,7 @@ class Switch(QCheckBox):
         painter = QPainter(self)
         painter.setOpacity(1.0 if self.isEnabled() else 0.45)
         track = QRectF(2, 2, 40, 24)
-        if self.hasFocus():
+        if shows_focus(self):
             stroke_rounded(painter, track.adjusted(-2, -2, 2, 2), 14, color("accent"), 1.5)
         on = self.isChecked()
         fill_rounded(painter, track, 12, color("accent" if on else "surface3"))

@@ -183,7 +183,7 @@ def test_an_agent_is_announced_in_the_top_bar_while_it_is_here(meeting: Meeting)
     ("state", "word", "moves"),
     [
         ("initializing", "starting", False),
-        ("idle", "idle", False),
+        ("idle", "ready", False),
         ("listening", "listening", True),
         ("thinking", "thinking", True),
         ("speaking", "speaking", True),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from PySide6.QtCore import QPoint, Qt
-from PySide6.QtGui import QColor, QFontMetrics
+from PySide6.QtGui import QColor, QFontMetrics, QIcon
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QWidget
 from pytestqt.qtbot import QtBot
@@ -322,6 +322,55 @@ def test_a_menu_is_as_wide_as_its_longest_entry_with_its_keys(host: QWidget) -> 
 
     assert menu.actionGeometry(entry).width() >= need + 37 + 2 * 10
     menu.close()
+
+
+def test_a_ring_is_for_the_keyboard_and_not_for_what_the_mouse_pressed(
+    host: QWidget, qtbot: QtBot
+) -> None:
+    buttons: list[QWidget] = [
+        ControlButton("chat-circle-text", "Chat", parent=host),
+        IconButton("x", "Close", parent=host),
+        Button("Close", parent=host),
+        Switch("Lock", parent=host),
+    ]
+    for number, button in enumerate(buttons):
+        button.move(20, 20 + 70 * number)
+        button.show()
+    settle()
+
+    def ringed(widget: QWidget) -> bool:
+        picture, accent = widget.grab().toImage(), color("accent")
+        edge = [picture.pixelColor(x, picture.height() // 2) for x in range(3)]
+        return any(abs(ink.green() - accent.green()) < 60 for ink in edge)
+
+    for button in buttons:
+        qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+        if isinstance(button, Switch):
+            button.setChecked(False)
+        settle()
+        assert button.hasFocus()
+        assert not ringed(button), type(button).__name__
+        qtbot.keyClick(button, Qt.Key.Key_Shift)
+        settle()
+        assert ringed(button), type(button).__name__
+        buttons[0 if button is not buttons[0] else 1].setFocus(Qt.FocusReason.MouseFocusReason)
+        button.setFocus(Qt.FocusReason.TabFocusReason)
+        assert ringed(button), type(button).__name__
+
+
+def test_a_disabled_buttons_icon_can_still_be_seen(host: QWidget, each_theme: ThemeChoice) -> None:
+    button = Button("Call", "phone", tone="primary", parent=host)
+    button.setEnabled(False)
+    button.show()
+    settle()
+    icon = button.icon().pixmap(18, 18, QIcon.Mode.Disabled).toImage()
+    strongest = max(
+        (icon.pixelColor(x, y) for x in range(icon.width()) for y in range(icon.height())),
+        key=lambda ink: ink.alpha(),
+    )
+
+    assert strongest.alpha() > 120
+    assert abs(strongest.lightness() - color("text3").lightness()) < 8
 
 
 def test_a_toast_that_asks_has_two_answers_and_waits(host: QWidget, qtbot: QtBot) -> None:
