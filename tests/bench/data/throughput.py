@@ -17,7 +17,6 @@ import asyncio
 import json
 import sys
 import time
-from asyncio.subprocess import PIPE, Process
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from livekit import rtc
 
 from tests.bench.data.peers import add_server_options, cpu_s, server_for, wheel_token
 from tests.support.browser_peer import BrowserPeer
+from tests.support.child import Child, let_go, take_child
 
 PACKET_BYTES = 15_000
 WARM_UP_BYTES = 2_000_000
@@ -72,47 +72,36 @@ async def receive(url: str, token: str) -> None:
 class Wheel:
     """One of them, in its process."""
 
-    def __init__(self, process: Process) -> None:
-        self._process = process
-
-    @property
-    def pid(self) -> int:
-        """Whose CPU time it is."""
-        return self._process.pid
+    def __init__(self, child: Child) -> None:
+        self._child = child
+        self.pid = child.pid
 
     @classmethod
     async def start(cls, role: str, url: str, token: str) -> Wheel:
         """Start one and wait until it has joined."""
         command = (sys.executable, "-m", "tests.bench.data.throughput", "--role", role)
-        process = await asyncio.create_subprocess_exec(
-            *command, "--url", url, "--token", token, stdin=PIPE, stdout=PIPE
-        )
-        wheel = cls(process)
+        wheel = cls(await take_child((*command, "--url", url, "--token", token)))
         await wheel.expect("ready")
         return wheel
 
-    def tell(self, size: int) -> None:
+    async def tell(self, size: int) -> None:
         """Let it move so many bytes."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(f"{size}\n".encode())
+        await self._child.write_line(str(size))
 
     async def expect(self, word: str) -> None:
         """Wait until it says that."""
-        assert self._process.stdout is not None
-        line = await asyncio.wait_for(self._process.stdout.readline(), DEADLINE_S)
-        assert line.decode().strip() == word, line
+        line = await asyncio.wait_for(self._child.read_line(), DEADLINE_S)
+        assert line.decode().strip() == word, (line, self._child.words)
 
     async def stop(self) -> None:
         """Let it leave."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        await asyncio.wait_for(self._process.wait(), DEADLINE_S)
+        await let_go(self._child)
 
 
 async def move(source: Wheel, sink: Wheel, size: int) -> None:
     """Send that many bytes and wait until the last one has arrived."""
-    sink.tell(size)
-    source.tell(size)
+    await sink.tell(size)
+    await source.tell(size)
     await sink.expect("there")
 
 
