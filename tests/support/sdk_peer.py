@@ -727,6 +727,21 @@ class _Child:
     async def do_set_attributes(self, request: dict[str, Any]) -> None:
         await self.room.local_participant.set_attributes(request["attributes"])
 
+    async def do_write_down(self, request: dict[str, Any]) -> None:
+        """Say in the older way what was said on a track: `[id, text, is it final]` each."""
+        rtc = self.rtc
+        segments = [
+            rtc.TranscriptionSegment(
+                id=segment_id, text=text, start_time=0, end_time=1, language="en", final=final
+            )
+            for segment_id, text, final in request["segments"]
+        ]
+        await self.room.local_participant.publish_transcription(
+            rtc.Transcription(
+                participant_identity=request["who"], track_sid=request["sid"], segments=segments
+            )
+        )
+
     async def do_simulate(self, request: dict[str, Any]) -> None:
         kind = getattr(self.rtc.SimulateScenarioKind, f"SIMULATE_{request['scenario']}")
         await self.room.simulate_scenario(kind)
