@@ -107,6 +107,17 @@ class EndCause(StrEnum):
     HOST_STOPPED = "host_stopped"
 
 
+class PersonKind(StrEnum):
+    """What is behind a participant that is nobody at a computer."""
+
+    PERSON = "person"
+    AGENT = "agent"
+    PHONE = "phone"
+    STREAM = "stream"
+    RECORDER = "recorder"
+    BRIDGE = "bridge"
+
+
 @dataclass(frozen=True, slots=True)
 class Person:
     """A participant as a tile or a row shows it."""
@@ -127,6 +138,9 @@ class Person:
     status: str = ""
     """A few words about oneself ("back in 5 minutes")."""
     sharing: bool = False
+    kind: PersonKind = PersonKind.PERSON
+    is_arriving: bool = False
+    """Announced, but sound and picture cannot reach them yet."""
 
 
 @dataclass(frozen=True, slots=True)

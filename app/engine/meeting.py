@@ -404,6 +404,7 @@ class Meeting:
         room.on("local_track_published", lambda *_: self._refresh_me())
         room.on("local_track_unpublished", lambda *_: self._refresh_me())
         room.on("participant_connected", self._refresh)
+        room.on("participant_active", self._refresh)
         room.on("participant_name_changed", lambda participant, *_: self._refresh(participant))
         room.on(
             "participant_attributes_changed",

@@ -11,12 +11,19 @@ from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from app.engine.agent_state import spoken_state
-from app.engine.enums import ConnectionQuality, ParticipantKind, TrackKind, TrackSource
+from app.engine.enums import (
+    ConnectionQuality,
+    ParticipantKind,
+    ParticipantState,
+    TrackKind,
+    TrackSource,
+)
 from app.engine.events import (
     Event,
     Person,
     PersonChanged,
     PersonJoined,
+    PersonKind,
     PersonLeft,
     Quality,
     Role,
@@ -37,6 +44,15 @@ _QUALITIES = {
     ConnectionQuality.QUALITY_EXCELLENT: Quality.EXCELLENT,
     ConnectionQuality.QUALITY_LOST: Quality.LOST,
 }
+_KINDS = {
+    ParticipantKind.PARTICIPANT_KIND_AGENT: PersonKind.AGENT,
+    ParticipantKind.PARTICIPANT_KIND_SIP: PersonKind.PHONE,
+    ParticipantKind.PARTICIPANT_KIND_INGRESS: PersonKind.STREAM,
+    ParticipantKind.PARTICIPANT_KIND_EGRESS: PersonKind.RECORDER,
+    ParticipantKind.PARTICIPANT_KIND_CONNECTOR: PersonKind.BRIDGE,
+    ParticipantKind.PARTICIPANT_KIND_BRIDGE: PersonKind.BRIDGE,
+}
+_ARRIVING = (ParticipantState.PARTICIPANT_STATE_JOINING, ParticipantState.PARTICIPANT_STATE_JOINED)
 
 
 class PublicationLike(Protocol):
@@ -60,6 +76,8 @@ class ParticipantLike(Protocol):
     @property
     def kind(self) -> int: ...
     @property
+    def state(self) -> int: ...
+    @property
     def attributes(self) -> Mapping[str, str]: ...
     @property
     def track_publications(self) -> Mapping[str, PublicationLike]: ...
@@ -82,7 +100,8 @@ def person_of(
 ) -> Person:
     """Take a snapshot of a participant; `has_role` says whether its role is to be believed."""
     publications = participant.track_publications.values()
-    is_agent = participant.kind == ParticipantKind.PARTICIPANT_KIND_AGENT
+    kind = _KINDS.get(ParticipantKind(participant.kind), PersonKind.PERSON)
+    is_agent = kind is PersonKind.AGENT
     voices = [p for p in publications if _is(p, TrackKind.KIND_AUDIO, _MICROPHONE)]
     cameras = [p for p in publications if _is(p, TrackKind.KIND_VIDEO, _CAMERA)]
     shares = [p for p in publications if _is(p, TrackKind.KIND_VIDEO, _SHARES)]
@@ -101,6 +120,9 @@ def person_of(
         hand_at_ms=_hand_at_ms(participant.attributes.get(HAND_ATTRIBUTE, "")),
         status=status_of(participant.attributes.get(STATUS_ATTRIBUTE, "")),
         sharing=any(not p.muted for p in shares),
+        kind=kind,
+        # Nobody is told how far the server thinks oneself has come.
+        is_arriving=not is_me and participant.state in _ARRIVING,
     )
 
 

@@ -33,7 +33,8 @@ class Pictures:
         self._lock = threading.Lock()
         self._slots: dict[VideoSlot, Key] = {}
         self._own_slots: tuple[VideoSlot, ...] = ()
-        self._tracks: dict[Key, RemoteVideoTrack] = {}
+        # Somebody may have two cameras: the newest is shown, and the one before when it ends.
+        self._tracks: dict[Key, list[RemoteVideoTrack]] = {}
         # Engine thread only: what is wired up right now.
         self._decoders: dict[Key, tuple[RemoteVideoTrack, VideoDecoder]] = {}
         self._wired: dict[VideoSlot, VideoDecoder] = {}
@@ -68,24 +69,28 @@ class Pictures:
                 self._slots[slot] = self._key(*key)
             self._own_slots = self._looking_at(OWN)
 
-    def set_track(self, identity: str, kind: VideoKind, track: RemoteVideoTrack | None) -> None:
+    def set_track(self, identity: str, kind: VideoKind, track: RemoteVideoTrack) -> None:
         """Say where a person's pictures come from now (engine thread)."""
-        key = (identity, kind)
-        if track is None:
-            self._tracks.pop(key, None)
-        else:
-            self._tracks[key] = track
-        self._wire(key)
+        tracks = self._tracks.setdefault((identity, kind), [])
+        if track in tracks:
+            tracks.remove(track)
+        tracks.append(track)
+        self._wire((identity, kind))
 
     def drop_track(self, track: RemoteVideoTrack) -> None:
-        """Forget a track that ended, unless another has taken its place already."""
-        for key in [key for key, known in self._tracks.items() if known is track]:
-            self.set_track(*key, None)
+        """Forget a track that ended; another of the same person may be there to be shown."""
+        for key in [key for key, known in self._tracks.items() if track in known]:
+            self._tracks[key].remove(track)
+            if not self._tracks[key]:
+                del self._tracks[key]
+            self._wire(key)
 
     def drop_all_tracks(self) -> None:
         """Forget every remote track: the meeting is over. Slots stay."""
-        for key in list(self._tracks):
-            self.set_track(*key, None)
+        keys = list(self._tracks)
+        self._tracks.clear()
+        for key in keys:
+            self._wire(key)
 
     def demand(self, identity: str, kind: VideoKind) -> tuple[int, int] | None:
         """Say how large the largest tile of a person is, None when nobody looks."""
@@ -132,7 +137,7 @@ class Pictures:
     def _rewire(self, key: Key) -> None:
         with self._lock:
             slots = self._looking_at(key)
-        track = self._tracks.get(key)
+        track = next(reversed(self._tracks.get(key, ())), None)
         opened = self._decoders.get(key)
         if opened is not None and (opened[0] is not track or not slots):
             del self._decoders[key]

@@ -7,39 +7,101 @@ import base64
 import hashlib
 import json
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from app.engine import door
 from app.engine.chat import CHAT_TOPIC, LEGACY_TOPIC
+from app.engine.client import JoinSpec
 from app.engine.events import (
     ChatReceived,
     EndCause,
     MeetingEnded,
     PersonChanged,
     PersonJoined,
+    PersonKind,
     TransferChanged,
     TransferState,
 )
 from app.engine.transfers import FILE_TOPIC
+from app.protocol.token import peek_claims, sign_claims
 from tests.support.meeting import (
     Attendee,
     attending,
+    collect_counters,
     guest_link,
     hear,
     host_spec,
     hosted,
     tone_of,
 )
+from tests.support.raw_signal import RawSignal
 from tests.support.sdk_peer import SdkPeer
+from tests.support.server_process import SECRET, ServerProcess, token_for
 
 pytestmark = [pytest.mark.interop, pytest.mark.usefixtures("network")]
 
 SDK_TONE_HZ = 880.0
+
+
+KINDS = {"sip": PersonKind.PHONE, "egress": PersonKind.RECORDER, "ingress": PersonKind.STREAM}
+
+
+def token_of_kind(kind: str) -> str:
+    """A token whose holder is no person, and is called what it is."""
+    claims = {**peek_claims(token_for(kind)), "kind": kind}
+    return sign_claims(claims, api_secret=SECRET)
+
+
+def is_of(identity: str, event: PersonJoined) -> bool:
+    return event.person.identity == identity
+
+
+async def test_phones_recorders_and_streams_are_shown_as_what_they_are(
+    server: ServerProcess, tmp_path: Path
+) -> None:
+    async with attending(tmp_path) as ada, AsyncExitStack() as stack:
+        spec = JoinSpec(name="Ada", server_url=server.url, token=token_for("ada"), room="room")
+        await ada.join(spec)
+        for kind, shown in KINDS.items():
+            await stack.enter_async_context(RawSignal(server.url, token_of_kind(kind)))
+            came = await ada.wait(PersonJoined, partial(is_of, kind))
+            # Its media is not there yet, and never comes here.
+            assert (came.person.kind, came.person.is_arriving) == (shown, True)
+        async with SdkPeer("sip") as phone:
+            await phone.connect(server.url, token_of_kind("sip"))
+            news = await ada.wait(
+                PersonChanged, lambda e: e.person.identity == "sip" and not e.person.is_arriving
+            )
+            assert news.person.kind is PersonKind.PHONE
+
+
+async def test_of_two_cameras_the_newer_is_shown_and_the_older_when_that_one_ends(
+    server: ServerProcess, tmp_path: Path, alice: SdkPeer
+) -> None:
+    async with attending(tmp_path) as ada:
+        spec = JoinSpec(name="Ada", server_url=server.url, token=token_for("ada"), room="room")
+        await ada.join(spec)
+        await alice.connect(server.url, token_for("alice"))
+        # Their counters tell them apart: the first is far ahead of the second.
+        await alice.call("publish_video", colour=(200, 30, 30), fps=30)
+        ahead = (await collect_counters(ada, "alice", 60))[-1]
+        newer = await alice.call("publish_video", colour=(30, 30, 200), fps=2)
+        await sees_alice(ada, lambda counter: counter < ahead)
+        await alice.call("unpublish", sid=newer)
+        await sees_alice(ada, lambda counter: counter > ahead)
+
+
+async def sees_alice(attendee: Attendee, is_it: Callable[[int], bool]) -> None:
+    """Return when her tile shows such a picture."""
+    async with asyncio.timeout(30):
+        while not is_it((await collect_counters(attendee, "alice", 1))[0]):
+            pass
 
 
 @dataclass

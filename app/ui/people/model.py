@@ -14,6 +14,7 @@ from app.engine.events import (
     Person,
     PersonChanged,
     PersonJoined,
+    PersonKind,
     PersonLeft,
     Quality,
     Reconnected,
@@ -115,10 +116,25 @@ AGENT_WORDS = {
 }
 
 
+# What a tile and a row say of whoever is nobody at a computer.
+KIND_WORDS = {
+    PersonKind.AGENT: "Agent",
+    PersonKind.PHONE: "Phone",
+    PersonKind.STREAM: "Stream",
+    PersonKind.RECORDER: "Recorder",
+    PersonKind.BRIDGE: "Bridge",
+}
+
+
+def kind_label(person: Person) -> str:
+    """The word for what is behind a participant, or nothing for people."""
+    return "Agent" if person.is_agent else KIND_WORDS.get(person.kind, "")
+
+
 def role_label(person: Person) -> str:
     """The word on the chip beside a name, or nothing."""
-    if person.is_agent:
-        return "Agent"
+    if label := kind_label(person):
+        return label
     match person.role:
         case Role.HOST:
             return "Host"
@@ -140,6 +156,8 @@ def spoken_description(person: Person, *, speaking: bool = False, hand: int = 0)
         parts.append(label.lower())
     if word := AGENT_WORDS.get(person.agent_state):
         parts.append(word.lower())
+    if person.is_arriving:
+        parts.append("joining")
     if not person.mic_on:
         parts.append("muted")
     elif speaking and not person.agent_state:

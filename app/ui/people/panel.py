@@ -99,7 +99,9 @@ class PersonRow(QWidget):
             tone = {Role.HOST: "warn"}.get(person.role, "neutral")
             self._chip.set_text(label, tone="agent" if person.is_agent else tone)
         note = ""
-        if is_weak(person):
+        if person.is_arriving:
+            note = "Joining…"
+        elif is_weak(person):
             note = "Weak connection"
         elif speaking and person.mic_on:
             note = "Speaking"

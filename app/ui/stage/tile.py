@@ -28,7 +28,7 @@ from PySide6.QtGui import (
 from PySide6.QtWidgets import QAbstractButton, QWidget
 
 from app.engine.events import Person, Role
-from app.ui.people.model import is_weak, shown_name, spoken_description
+from app.ui.people.model import is_weak, kind_label, shown_name, spoken_description
 from app.ui.stage.agent_face import AgentFace, paint_state
 from app.ui.stage.overlays import (
     BADGE_PX,
@@ -385,7 +385,7 @@ class VideoTile(QAbstractButton):
         person = self.person
         content = PillContent(
             name=shown_name(person),
-            suffix="Agent" if person.is_agent else "",
+            suffix=kind_label(person),
             muted=not person.mic_on and (person.has_mic or not person.is_agent),
             # An agent's state says it already.
             speaking=person.mic_on and self._speaking and not self._frozen and not person.is_agent,

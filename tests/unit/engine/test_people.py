@@ -4,11 +4,18 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from app.engine.enums import ConnectionQuality, ParticipantKind, TrackKind, TrackSource
+from app.engine.enums import (
+    ConnectionQuality,
+    ParticipantKind,
+    ParticipantState,
+    TrackKind,
+    TrackSource,
+)
 from app.engine.events import (
     Person,
     PersonChanged,
     PersonJoined,
+    PersonKind,
     PersonLeft,
     Quality,
     Role,
@@ -29,6 +36,7 @@ class Participant:
     identity: str = "ada-1"
     name: str = "Ada"
     kind: int = ParticipantKind.PARTICIPANT_KIND_STANDARD
+    state: int = ParticipantState.PARTICIPANT_STATE_ACTIVE
     attributes: dict[str, str] = field(default_factory=dict)
     track_publications: dict[str, Publication] = field(default_factory=dict)
 
@@ -86,6 +94,32 @@ def test_a_poor_connection_shows() -> None:
     person = person_of(Participant(), quality=ConnectionQuality.QUALITY_POOR)
 
     assert person.quality is Quality.POOR
+
+
+@pytest.mark.parametrize(
+    ("kind", "shown"),
+    [
+        (ParticipantKind.PARTICIPANT_KIND_STANDARD, PersonKind.PERSON),
+        (ParticipantKind.PARTICIPANT_KIND_AGENT, PersonKind.AGENT),
+        (ParticipantKind.PARTICIPANT_KIND_SIP, PersonKind.PHONE),
+        (ParticipantKind.PARTICIPANT_KIND_INGRESS, PersonKind.STREAM),
+        (ParticipantKind.PARTICIPANT_KIND_EGRESS, PersonKind.RECORDER),
+        (ParticipantKind.PARTICIPANT_KIND_BRIDGE, PersonKind.BRIDGE),
+        (ParticipantKind.PARTICIPANT_KIND_CONNECTOR, PersonKind.BRIDGE),
+    ],
+)
+def test_what_is_behind_a_participant_shows(kind: ParticipantKind, shown: PersonKind) -> None:
+    person = person_of(Participant(kind=kind))
+
+    assert (person.kind, person.is_agent) == (shown, shown is PersonKind.AGENT)
+
+
+def test_whoever_is_not_active_yet_is_arriving_save_oneself() -> None:
+    for state in ParticipantState:
+        is_early = state < ParticipantState.PARTICIPANT_STATE_ACTIVE
+
+        assert person_of(Participant(state=state)).is_arriving is is_early
+        assert not person_of(Participant(state=state), is_me=True).is_arriving
 
 
 def test_only_changes_are_told() -> None:

@@ -5,6 +5,7 @@ from app.engine.events import (
     Person,
     PersonChanged,
     PersonJoined,
+    PersonKind,
     PersonLeft,
     Quality,
     Reconnected,
@@ -61,3 +62,17 @@ def test_words_for_a_person() -> None:
     weak = Person("t", "Tariq", role=Role.COHOST, camera_on=True, quality=Quality.POOR)
     assert spoken_description(weak) == "Tariq, co-host, muted, weak connection"
     assert spoken_description(NOA, speaking=True) == "Noa (you), host, speaking"
+
+
+def test_words_for_whoever_is_nobody_at_a_computer() -> None:
+    words = {kind: role_label(Person("x", "X", kind=kind)) for kind in PersonKind}
+    assert words == {
+        PersonKind.PERSON: "",
+        PersonKind.AGENT: "Agent",
+        PersonKind.PHONE: "Phone",
+        PersonKind.STREAM: "Stream",
+        PersonKind.RECORDER: "Recorder",
+        PersonKind.BRIDGE: "Bridge",
+    }
+    caller = Person("c", "Caller", kind=PersonKind.PHONE, is_arriving=True)
+    assert spoken_description(caller) == "Caller, phone, joining, muted, camera off"
