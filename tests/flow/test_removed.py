@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 
+from app.engine.client import JoinSpec
+from app.engine.events import EndCause, JoinProgressed, JoinStage, KnockArrived, MeetingEnded
 from app.host.keys import KeyPair
 from app.host.tokens import invitation
 from app.protocol.token import peek_claims
+from app.server.config import ServerConfig
 from app.server.service import SfuService
 from tests.support.door_client import ROOM, DoorClient, hosting, token_as
+from tests.support.meeting import attending, guest_link, host_spec, hosted
 from tests.support.raw_signal import RawSignal
 from tests.support.session_room import KEY, SECRET
 
@@ -22,11 +29,15 @@ ANOTHER_MACHINE = "127.0.0.2"
 
 
 async def send_away(service: SfuService, held: str) -> None:
+    async with RawSignal(service.url, held):
+        await remove(service, peek_claims(held)["sub"])
+
+
+async def remove(service: SfuService, identity: str) -> None:
     url = service.url.replace("ws", "http", 1) + "/twirp/livekit.RoomService/RemoveParticipant"
-    wish = {"room": ROOM, "identity": peek_claims(held)["sub"]}
+    wish = {"room": ROOM, "identity": identity}
     headers = {"Authorization": f"Bearer {HOST}"}
     async with (
-        RawSignal(service.url, held),
         aiohttp.ClientSession() as http,
         http.post(url, json=wish, headers=headers) as answer,
     ):
@@ -78,6 +89,41 @@ async def test_who_is_denied_stays_out_and_a_cohosts_link_is_not_asked_about() -
         assert (await door.knock("Bo", knock_id=waiting["knock_id"])) == (403, {"error": "denied"})
         assert (await door.knock("Bo"))[0] == 202
         assert (await door.knock("Cleo", invite=link))[1]["role"] == "cohost"
+
+
+async def test_the_first_in_a_room_that_nobody_configured_is_recognised_too() -> None:
+    config = ServerConfig(keys={KEY: SECRET}, port=0, rtc_port=0, door=True)
+    service = SfuService(config)
+    await service.start()
+    try:
+        async with aiohttp.ClientSession() as http, contextlib.AsyncExitStack() as stack:
+            await stack.enter_async_context(RawSignal(service.url, token_as("guest", "bo")))
+            await stack.enter_async_context(RawSignal(service.url, HOST))
+            door = DoorClient(service.url.replace("ws", "http", 1), http)
+            assert (await door.knock("Cleo"))[0] == 200
+            await remove(service, "bo")
+            assert (await door.knock("Bo"))[0] == 202
+    finally:
+        await service.stop()
+
+
+async def test_a_restarted_app_waits_for_the_host_where_there_is_no_lobby(tmp_path: Path) -> None:
+    quiet: dict[str, Any] = {"mic_on": False, "camera_on": False}
+    async with hosted(tmp_path) as (_, room), attending(tmp_path) as host:
+        await host.join(host_spec(room, **quiet))
+        spec = JoinSpec("Bo", guest_link(room), **quiet)
+        async with attending(tmp_path, 1) as guest:
+            me = await guest.join(spec)
+            await host.engine.remove_person(me.identity)
+            ended = await guest.wait(MeetingEnded)
+        async with attending(tmp_path, 2) as restarted:
+            entering = asyncio.get_running_loop().create_task(restarted.join(spec))
+            knock = (await host.wait(KnockArrived)).knock
+            assert restarted.all(JoinProgressed)[-1].stage is JoinStage.IN_LOBBY
+            await host.engine.answer_knock(knock.id, admit=True)
+            await entering
+    assert ended.cause is EndCause.REMOVED
+    assert knock.name == "Bo"
 
 
 async def test_a_crash_opens_the_door_to_nobody_and_the_end_of_the_meeting_does(

@@ -64,6 +64,7 @@ class SignalConnection:
         frames: FrameCache | None = None,
     ) -> None:
         self.as_json = False
+        self.address = ""
         self._tally = tally or Tally()
         self._frames = frames or FrameCache()
         self._socket = socket
@@ -168,13 +169,12 @@ class SignalSocket:
         if request.headers.get("Upgrade", "").lower() != "websocket":
             return web.Response(status=404)
         claims, join = self._check(request)
-        if self._gates is not None:
-            self._gates.note_address(claims, request.remote or "")
         socket = web.WebSocketResponse(
             max_msg_size=MAX_FRAME_BYTES, heartbeat=HEARTBEAT_S, compress=False
         )
         await socket.prepare(request)
         connection = SignalConnection(socket, request.transport, self._tally, self._frames)
+        connection.address = request.remote or ""
         writer = spawn(connection.run(), name="signal-writer", owner=self._tasks)
         try:
             if join.reconnect:
@@ -285,6 +285,8 @@ class SignalSocket:
         participant: Participant,
     ) -> None:
         """Hand the client's messages over, until this socket is no longer the session's."""
+        if self._gates is not None:
+            self._gates.note_address(participant.claims, connection.address)
         pace = _Pace(participant)
         try:
             async for message in socket:
