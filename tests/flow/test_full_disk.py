@@ -100,7 +100,7 @@ async def test_a_file_that_fills_the_disk_is_kept_in_part_and_goes_on_when_there
     here = await until(cy, TransferState.FAILED)
     there = await until(table.ada, TransferState.FAILED)
     assert (here.error, there.error) == (Reason.DISK_FULL, Reason.DISK_FULL)
-    assert (failure_of(here), failure_of(there)) == ("Disk is full", "Cy's disk is full")
+    assert (failure_of(here), failure_of(there)) == ("Disk is full", "Cy\u2019s disk is full")
     assert look_of(here).retry == "Go on where it stopped"
     (part,) = disk.folder.glob("*.part")
     held_bytes, inode = part.stat().st_size, part.stat().st_ino

@@ -14,7 +14,7 @@ from pathlib import PurePath
 
 from app.engine.events import Transfer, TransferState
 from app.runtime.errors import Reason
-from app.ui.files.receivers import sent_to
+from app.ui.files.receivers import ends_differ, sent_to
 from app.ui.home.words import typeset
 
 RATE_WINDOW_S = 3.0
@@ -151,8 +151,11 @@ def failure_of(transfer: Transfer) -> str:
         if transfer.limit_bytes:
             return f"This file is over the {size_label(transfer.limit_bytes)} limit"
         return "This file is too large to be kept until you accept it"
-    if transfer.error is Reason.DISK_FULL and transfer.outgoing and transfer.peer_name:
-        return f"{transfer.peer_name}'s disk is full"
+    if ends_differ(transfer):
+        return "Nobody got it"
+    if transfer.error is Reason.DISK_FULL and transfer.outgoing:
+        whose = f"{transfer.peer_name}'s disk is" if transfer.peer_name else "Their disks are"
+        return typeset(f"{whose} full")
     return failure_text(transfer.error, transfer.peer_name)
 
 
@@ -218,7 +221,9 @@ def meta_text(transfer: Transfer, meter: RateMeter, now_s: float, clock: str = "
         case TransferState.CANCELLED:
             parts = [f"Cancelled{_cancelled_by(transfer)}", size]
         case TransferState.DECLINED:
-            parts = [f"{peer} did not take it" if peer and transfer.outgoing else "Declined", size]
+            who = peer or "Nobody"
+            took = "took" if not peer else "did not take"
+            parts = [f"{who} {took} it" if transfer.outgoing else "Declined", size]
         case TransferState.FAILED:
             parts = [failure_of(transfer)]
     return " · ".join(parts)

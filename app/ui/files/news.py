@@ -40,6 +40,8 @@ class TransferNews:
         self._told -= {(transfer.id, True), (transfer.id, False)}
         # Answered in the panel: nobody is asked again by what lies over the stage.
         self._toasts.dismiss(f"offer_{transfer.id}")
+        # It goes on: how it ended the last time is no news any more.
+        self._toasts.dismiss(f"file_{transfer.id}")
 
     def _tell(self, transfer: Transfer) -> None:
         name = transfer.file_name

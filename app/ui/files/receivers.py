@@ -36,6 +36,12 @@ def who_has_it(transfer: Transfer) -> str:
     return "\n".join(lines)
 
 
+def ends_differ(transfer: Transfer) -> bool:
+    """Whether it ended for one in one way and for another in another: no one reason is true."""
+    several = transfer.outgoing and not transfer.peer_name
+    return several and len({(one.state, one.error) for one in transfer.outcomes}) > 1
+
+
 def names_of(names: Sequence[str], *, most: int = _MOST_NAMES) -> str:
     """Say "Ada", "Ada and Bo", "Ada, Bo and 3 others"."""
     if len(names) <= most:

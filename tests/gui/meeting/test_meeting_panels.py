@@ -339,6 +339,17 @@ def test_a_failed_file_says_why_and_the_meeting_goes_on(meeting: Meeting) -> Non
     assert not meeting.is_shown("transferRetry_t1")
 
 
+def test_that_a_file_failed_is_no_news_once_it_is_sent_again(meeting: Meeting) -> None:
+    failed = replace(CUT, state=TransferState.FAILED, error=Reason.PEER_GONE)
+    meeting.post(TransferChanged(failed))
+    assert meeting.is_shown("toast_file_t1")
+
+    meeting.post(TransferChanged(CUT))
+    meeting.qtbot.waitUntil(lambda: not meeting.is_shown("toast_file_t1"), timeout=30_000)
+    meeting.post(TransferChanged(failed))
+    assert meeting.is_shown("toast_file_t1")
+
+
 def test_a_received_file_opens_its_folder(
     meeting: Meeting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

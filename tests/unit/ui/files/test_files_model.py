@@ -207,6 +207,22 @@ def test_who_did_not_get_it_is_named_and_everybody_is_on_the_tooltip() -> None:
     assert who_has_it(replace(done, outcomes=crowd)).endswith("\n4 others did not get it")
 
 
+def test_one_reason_is_told_only_where_it_was_everybodys() -> None:
+    kai = Outcome("Kai", TransferState.FAILED, Reason.PEER_GONE)
+    tom = Outcome("Tom", TransferState.FAILED, Reason.PEER_GONE)
+    mia = Outcome("Mia", TransferState.CANCELLED)
+    failed = replace(CUT, state=TransferState.FAILED, error=Reason.PEER_GONE, receivers=2)
+    gone = replace(failed, outcomes=(kai, tom))
+    mixed = replace(failed, outcomes=(kai, mia), cancelled_by=("Mia",))
+
+    assert failure_of(gone) == "Everyone went offline before it finished"
+    assert meta_text(mixed, RateMeter(), 0.0) == "Nobody got it"
+    assert who_has_it(mixed) == "Kai went offline before it finished\nMia cancelled it"
+    assert failure_of(replace(gone, error=Reason.DISK_FULL)) == "Their disks are full"
+    declined = replace(mixed, state=TransferState.DECLINED, error=None)
+    assert meta_text(declined, RateMeter(), 0.0) == "Nobody took it · 504 MB"
+
+
 def test_who_is_slow_to_answer_is_not_said_to_have_gone() -> None:
     late = replace(CUT, state=TransferState.FAILED, peer_name="Dee", error=Reason.TIMEOUT)
 
