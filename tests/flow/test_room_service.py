@@ -594,6 +594,15 @@ async def test_data_that_is_too_large_or_for_no_room_is_refused(
 # --- what tokens and the configuration say of rooms
 
 
+async def test_data_that_is_no_base64_is_refused_whole(service: SfuService, api: Api) -> None:
+    async with client(service, "alice"):
+        for data in ("%%", "aG k=", "aGk=aGk="):
+            status, answer = await api.call("SendData", {"room": "room", "data": data}, ADMIN)
+            assert (status, answer["code"]) == (400, "malformed"), data
+        for data in ("aGk=", "aGk", "a-_=", "a+/=", ""):
+            await api.admin("SendData", data=data)
+
+
 async def test_the_first_token_says_what_its_room_is_like(service: SfuService) -> None:
     config = {"emptyTimeout": 9, "departureTimeout": 8, "maxParticipants": 2, "metadata": "m"}
     grant = {"roomJoin": True, "room": "room"}

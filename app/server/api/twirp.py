@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -47,6 +48,7 @@ HTTP_STATUS = {
     "unavailable": 503,
 }
 JSON, PROTOBUF = "application/json", "application/protobuf"
+_BASE64 = re.compile(r"[A-Za-z0-9+/_-]*={0,2}")
 
 
 def status_family(code: str) -> str:
@@ -173,12 +175,28 @@ def _read(content_type: str, body: bytes, message: Message) -> Message:
             if not body.lstrip().startswith(b"{"):
                 raise ValueError("no object")
             json_format.Parse(body, message, ignore_unknown_fields=True)
+            _check_bytes(body, message)
         else:
             message.ParseFromString(body)
     except (DecodeError, json_format.ParseError, ValueError, RecursionError) as error:
         kind = "json" if content_type == JSON else "protobuf"
         raise TwirpError("malformed", f"the {kind} request could not be decoded") from error
     return message
+
+
+def _check_bytes(body: bytes, message: Message) -> None:
+    """Raise for bytes that are no base64: the parser would leave out what it does not know."""
+    names = [
+        name
+        for field in message.DESCRIPTOR.fields
+        if field.type == field.TYPE_BYTES
+        for name in (field.name, field.json_name)
+    ]
+    content = json.loads(body) if names else {}
+    for name in names:
+        text = content.get(name)
+        if isinstance(text, str) and not _BASE64.fullmatch(text):
+            raise ValueError("no base64")
 
 
 def _write(content_type: str, message: Message) -> web.Response:
