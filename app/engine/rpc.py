@@ -403,12 +403,19 @@ class _Outcome:
 async def _awaited(running: Awaitable[str | None]) -> _Outcome:
     """Turn whatever a handler does into a value, so that its task never fails."""
     try:
-        return _Outcome(payload=await running)
+        payload = await running
     except RpcError as error:
         return _Outcome(failure=RpcFailure(int(error.code), error.message, error.data or ""))
     except Exception:
         log.exception("rpc handler failed")
         return _Outcome(failure=RpcFailure.built_in(wire.RpcCode.APPLICATION_ERROR))
+    # A script's type, whatever it promised: what is no text cannot be sent, and the caller would
+    # wait for it until his time-out.
+    answer: object = payload
+    if answer is not None and not isinstance(answer, str):
+        log.error("rpc handler returned no text", type=type(answer).__name__)
+        return _Outcome(failure=RpcFailure.built_in(wire.RpcCode.APPLICATION_ERROR))
+    return _Outcome(payload=payload)
 
 
 async def _read_text(reader: TextStreamReader) -> str:

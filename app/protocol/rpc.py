@@ -243,7 +243,7 @@ class RpcMachine:
                 response = packet.rpc_response
                 if response.HasField("error"):
                     error = response.error
-                    failed = RpcFailure(error.code, error.message, error.data)
+                    failed = _shortened_failure(error.code, error.message, error.data)
                     return self._handle_answer(sender, response.request_id, failed, "")
                 return self._handle_answer(sender, response.request_id, None, response.payload)
             case _:
@@ -427,8 +427,14 @@ def _stream_request(call: Call, timeout_ms: int) -> SendText:
 def _write_failure(packet: DataPacket, failure: RpcFailure) -> None:
     error = packet.rpc_response.error
     error.code = int(failure.code) & 0xFFFFFFFF
-    error.message = _shortened(failure.message, MAX_MESSAGE_BYTES)
-    error.data = _shortened(failure.data, MAX_PACKET_PAYLOAD_BYTES)
+    shortened = _shortened_failure(failure.code, failure.message, failure.data)
+    error.message, error.data = shortened.message, shortened.data
+
+
+def _shortened_failure(code: int, message: str, data: str) -> RpcFailure:
+    """An error as long as one may be. Rust cuts only what it is sent, not what it sends."""
+    shortened = _shortened(message, MAX_MESSAGE_BYTES)
+    return RpcFailure(code, shortened, _shortened(data, MAX_PACKET_PAYLOAD_BYTES))
 
 
 def _number(text: str) -> int:

@@ -99,6 +99,17 @@ async def test_errors_of_the_handler_reach_the_caller(pair: Pair) -> None:
     assert missing.value.code == Code.UNSUPPORTED_METHOD
 
 
+async def test_a_handler_that_returns_no_text_is_an_error_at_once(pair: Pair) -> None:
+    handler: Any = lambda _: 5  # noqa: E731 - of a type that no checker would let through
+    pair.callee.register("number", handler)
+
+    with structlog.testing.capture_logs() as logs, pytest.raises(rtc.RpcError) as failed:
+        await pair.call("number")
+
+    assert failed.value.code == Code.APPLICATION_ERROR
+    assert [entry["type"] for entry in logs] == ["int"]
+
+
 async def test_a_payload_too_large_is_not_sent(pair: Pair) -> None:
     with pytest.raises(rtc.RpcError) as raised:
         await pair.call(payload="é" * (MAX_PAYLOAD_BYTES // 2 + 1))

@@ -118,6 +118,20 @@ def test_either_form_of_an_answer_counts(peer_protocol: int) -> None:
         assert actions == [CallEnded("c1", "pong")]
 
 
+def test_an_error_is_as_long_as_one_may_be_whoever_sent_it() -> None:
+    machine = RpcMachine()
+    machine.call(call(), 0.0)
+    packet = DataPacket(participant_identity="bo")
+    packet.rpc_response.request_id = "c1"
+    error = packet.rpc_response.error
+    error.code, error.message, error.data = 7, "é" * 1_000, "y" * 20_000
+
+    (ended,) = machine.handle_packet(packet, 1.0)
+
+    expected = RpcFailure(7, "é" * (MAX_MESSAGE_BYTES // 2), "y" * MAX_PACKET_PAYLOAD_BYTES)
+    assert ended == CallEnded("c1", failure=expected)
+
+
 def test_only_the_one_who_was_called_may_answer() -> None:
     machine = RpcMachine()
     machine.call(call(), 0.0)
