@@ -19,6 +19,7 @@ from google.protobuf.message import Message
 from livekit.protocol import models as lk_models
 from livekit.protocol import rtc as lk_rtc
 
+from app.engine.channel_wait import open_channel
 from app.engine.connection import Connection, ResumeRefusedError
 from app.engine.data_lane import RELIABLE, DataLane
 from app.engine.data_track import LocalDataTrack
@@ -53,7 +54,6 @@ __all__ = [
     "VideoRtpSender",
 ]
 
-CHANNEL_TIMEOUT_S = 15.0
 REJOIN_PATIENCE_S = 15.0
 
 Receiver = AudioRtpReceiver | VideoRtpReceiver
@@ -463,17 +463,17 @@ class Session:
             await connection.drain(RELIABLE, below_bytes)
 
     async def _channel(self, label: str) -> Connection:
-        """Return the connection once this channel of it is open."""
-        try:
-            async with asyncio.timeout(CHANNEL_TIMEOUT_S):
-                if self._is_closed:
-                    raise WorldError(Reason.NO_ROUTE, detail="the session has ended")
-                await self._ready.wait()
-                connection = self._require_connection()
-                await connection.wait_for_channel(label)
-                return connection
-        except TimeoutError as error:
-            raise WorldError(Reason.TIMEOUT, retry=True, detail="data channel") from error
+        """Return the connection once this channel of it, or of the next one, is open."""
+        return await open_channel(label, self._ready_connection, self._comes_back)
+
+    async def _ready_connection(self) -> Connection:
+        await self._ready.wait()
+        return self._require_connection()
+
+    async def _comes_back(self) -> bool:
+        is_lost = self._is_returning
+        await self._settled.wait()
+        return is_lost and not self._is_closed
 
     async def publish_data_track(self, name: str) -> LocalDataTrack:
         """Publish a data track; raises `PublishDataTrackError` or `WorldError`."""

@@ -178,6 +178,11 @@ class DataChannels:
             self._association.abort()
             self._send_packets()
         self._is_closed = True
+        refused = (
+            0 if self._association.inbound is None else self._association.inbound.refused_messages
+        )
+        if refused:
+            log.warning("data messages too large for us dropped", count=refused)
         self._inbox.clear()
         for handle in (self._flushing, self._timer, self._delivering):
             if handle is not None:

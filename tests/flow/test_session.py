@@ -375,6 +375,22 @@ async def test_data_sent_while_the_connection_is_away_arrives_when_it_is_back(
         await eventually(lambda: [p.user.payload for p, _ in bob.data] == [b"patience"])
 
 
+async def test_who_sends_in_the_moment_of_the_goodbye_waits_for_the_new_join(
+    server: SfuService,
+) -> None:
+    async with joined(server.url, "ada") as (ada, witness), joined(server.url, "bob") as (_, bob):
+        assert ada._connection is not None
+        leave = lk_rtc.LeaveRequest(action=lk_rtc.LeaveRequest.RECONNECT)
+        user = lk_models.UserPacket(payload=b"meanwhile")
+
+        # In the same turn of the loop: nobody has begun to join again.
+        ada._connection._on_left(leave)
+        await ada.send_data(lk_models.DataPacket(user=user), reliable=True)
+
+        await eventually(lambda: [p.user.payload for p, _ in bob.data] == [b"meanwhile"])
+        assert witness.count("on_reconnected") == 1
+
+
 async def test_a_session_whose_server_stays_away_ends_after_its_attempts(
     server: SfuService,
 ) -> None:

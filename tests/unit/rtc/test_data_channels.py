@@ -149,6 +149,23 @@ async def test_too_large_and_not_open_are_refused() -> None:
     assert not client.channels.is_open("_reliable")
 
 
+async def test_messages_too_large_are_dropped_and_counted_and_all_others_arrive() -> None:
+    pair = DtlsPair()
+    server, client = await open_pair(pair)
+    client.channels._max_send_bytes = 1 << 30
+
+    for label in ("_reliable", "_lossy"):
+        client.channels.send(label, bytes(65_536))
+        client.channels.send(label, bytes(3_000_000))
+        client.channels.send(label, b"next")
+    await server.until(lambda: len(server.messages) == 2)
+
+    assert sorted(server.messages) == [("_lossy", b"next"), ("_reliable", b"next")]
+    with structlog.testing.capture_logs() as entries:
+        await close_pair(pair, server, client)
+    assert [(entry["log_level"], entry["count"]) for entry in entries] == [("warning", 4)]
+
+
 async def test_writing_to_a_peer_that_has_gone_is_quiet() -> None:
     pair = DtlsPair()
     server, client = await open_pair(pair)
