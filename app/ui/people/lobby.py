@@ -61,6 +61,7 @@ class LobbyCard(QFrame):
         head = QHBoxLayout()
         self._title = TextLabel("Waiting to join", TypeStyle.CAPTION, "text2")
         self._title.setFont(font_of(TypeStyle.CAPTION, weight=600))
+        self._title.setFixedHeight(32)
         head.addWidget(self._title)
         head.addStretch(1)
         self._all = Button("Admit all", tone="link", size="small")

@@ -8,9 +8,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from PySide6.QtCore import QPoint, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QFocusEvent, QFont, QFontMetricsF, QKeyEvent, QPainter, QPaintEvent
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QToolButton, QWidget
+from PySide6.QtCore import QPoint, QRect, QRectF, QSize, Qt, Signal
+from PySide6.QtGui import (
+    QFocusEvent,
+    QFont,
+    QFontMetricsF,
+    QKeyEvent,
+    QPainter,
+    QPaintEvent,
+    QResizeEvent,
+)
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QStyle, QToolButton, QWidget
 
 from app.ui.theme import (
     Radius,
@@ -19,6 +27,7 @@ from app.ui.theme import (
     fill_rounded,
     font_of,
     font_px,
+    mirrored,
     paint_icon,
     stroke_rounded,
 )
@@ -89,7 +98,8 @@ class ArrowButton(QToolButton):
         if self.danger:
             painter.setClipRect(box)
             hot = self.underMouse() or self.isDown()
-            fill_rounded(painter, box.adjusted(-20, 0, 0, 0), Radius.TILE, color(_danger(hot)))
+            plate = mirrored(self, box.adjusted(-20, 0, 0, 0))
+            fill_rounded(painter, plate, Radius.TILE, color(_danger(hot)))
         elif self.underMouse() and self.isEnabled():
             fill_rounded(painter, box.adjusted(1, 3, -3, -3), Radius.SMALL, color("surface3"))
         if shows_focus(self):
@@ -158,8 +168,18 @@ class MediaPair(QWidget):
         height = 44 if compact else 56
         self.arrow.setFixedHeight(height)
         self.setFixedHeight(height)
-        self.level.move(5, (height - self.level.height()) // 2)
+        self._place_level()
         self.level.raise_()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Keep the level at the outer edge, which may be the right one."""
+        super().resizeEvent(event)
+        self._place_level()
+
+    def _place_level(self) -> None:
+        top = (self.height() - self.level.height()) // 2
+        box = mirrored(self, QRectF(5, top, self.level.width(), self.level.height()))
+        self.level.move(box.topLeft().toPoint())
 
     def paintEvent(self, _event: QPaintEvent) -> None:
         """Paint the plate under both halves."""
@@ -232,9 +252,11 @@ class PanelButton(ControlButton):
         elif self._number and self.toolButtonStyle() != Qt.ToolButtonStyle.ToolButtonIconOnly:
             painter.setFont(font_of(TypeStyle.MICRO, tabular=True))
             painter.setPen(color("accent_text" if self.isChecked() else "text2"))
-            painter.drawText(
-                QRectF(middle + 14, top + 1, 24, 18), Qt.AlignmentFlag.AlignVCenter, self._number
+            box = mirrored(self, QRectF(middle + 14, top + 1, 24, 18))
+            leading = QStyle.visualAlignment(
+                self.layoutDirection(), Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
             )
+            painter.drawText(box, leading | Qt.AlignmentFlag.AlignAbsolute, self._number)
 
 
 def _badge_font() -> QFont:
@@ -296,7 +318,7 @@ class LeaveButton(QToolButton):
         box = QRectF(self.rect())
         hot = self.underMouse() or self.isDown()
         painter.setClipRect(box)
-        plate = box.adjusted(0, 0, 20, 0) if self.joined_right else box
+        plate = mirrored(self, box.adjusted(0, 0, 20, 0)) if self.joined_right else box
         fill_rounded(painter, plate, Radius.TILE, color(_danger(hot)))
         if shows_focus(self):
             ring = box.adjusted(2, 2, -2, -2)
@@ -513,4 +535,9 @@ def popup_above(menu: Menu, at: QPoint, *, align_right: bool = True) -> None:
     menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
     menu.setMinimumWidth(_MENU_WIDTH_PX)
     size = menu.sizeHint()
-    menu.popup(QPoint(at.x() - (size.width() if align_right else 0), at.y() - size.height()))
+    left = at.x() - (size.width() if align_right else 0)
+    host = menu.parentWidget()
+    if host is not None:
+        window = QRect(host.window().mapToGlobal(QPoint(0, 0)), host.window().size())
+        left = max(window.left() + 8, min(left, window.right() - 7 - size.width()))
+    menu.popup(QPoint(left, at.y() - size.height()))

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 from PySide6.QtCore import QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QFocusEvent, QFontMetricsF, QKeyEvent, QPainter, QPaintEvent
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QStackedWidget, QToolButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QFrame,
+    QHBoxLayout,
+    QStackedWidget,
+    QStyle,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
 
-from app.ui.stage.control_bar import paint_badge
+from app.ui.stage.control_bar import badge_width, paint_badge
 from app.ui.theme import (
     Radius,
     TypeStyle,
     color,
     fill_rounded,
     font_of,
+    mirrored,
     paint_icon,
     stroke_rounded,
 )
@@ -88,21 +97,27 @@ class PanelTab(QToolButton):
         if shows_focus(self):
             stroke_rounded(painter, box, Radius.SMALL, color("accent"), 2)
         ink = color("text1" if self.isChecked() else "text2")
-        paint_icon(painter, QRectF(10, box.center().y() - 8, 16, 16), self._glyph, ink)
+        glyph = mirrored(self, QRectF(10, box.center().y() - 8, 16, 16))
+        paint_icon(painter, glyph, self._glyph, ink)
         painter.setRenderHint(QPainter.RenderHint.TextAntialiasing)
         painter.setFont(self.font())
         painter.setPen(ink)
-        text = QRectF(33, 0, box.width(), box.height())
-        painter.drawText(text, Qt.AlignmentFlag.AlignVCenter, self.text())
+        leading = QStyle.visualAlignment(
+            self.layoutDirection(), Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
+        )
+        leading |= Qt.AlignmentFlag.AlignAbsolute
+        text = mirrored(self, QRectF(33, 0, box.width(), box.height()))
+        painter.drawText(text, leading, self.text())
         after = 33 + QFontMetricsF(self.font()).horizontalAdvance(self.text()) + 7
         if self._badge:
-            paint_badge(painter, after, box.center().y() - 9, self._badge)
+            width = badge_width(self._badge)
+            badge = mirrored(self, QRectF(after, box.center().y() - 9, width, 18))
+            paint_badge(painter, badge.x(), badge.y(), self._badge)
         elif self._number:
             painter.setFont(font_of(TypeStyle.LABEL, tabular=True))
             painter.setPen(color("text2"))
-            painter.drawText(
-                QRectF(after, 0, 40, box.height()), Qt.AlignmentFlag.AlignVCenter, self._number
-            )
+            number = mirrored(self, QRectF(after, 0, 40, box.height()))
+            painter.drawText(number, leading, self._number)
 
 
 class SidePanel(QFrame):

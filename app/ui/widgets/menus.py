@@ -120,7 +120,10 @@ class Menu(QMenu):
             keys_font = _shortcut_font()
             keys_px = QFontMetricsF(keys_font).horizontalAdvance(shortcut) + 1
             keys = QRectF(words.right() - keys_px, words.y(), keys_px, words.height())
+            # Keys are read from the left everywhere: "Ctrl+," is not ",+Ctrl".
+            painter.setLayoutDirection(Qt.LayoutDirection.LeftToRight)
             self._say(painter, shortcut, keys, keys_font, "text3")
+            painter.setLayoutDirection(Qt.LayoutDirection.LayoutDirectionAuto)
             words.setRight(keys.left() - _PAD_PX)
         token = "text1" if action.isEnabled() else "text3"
         self._say(painter, text, words, font, "danger_text" if action.property("danger") else token)

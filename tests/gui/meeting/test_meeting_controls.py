@@ -18,6 +18,7 @@ from app.engine.events import (
 )
 from app.runtime.errors import Reason, WorldError
 from app.ui.stage.top_bar import clock_text
+from app.ui.theme import color
 from app.ui.widgets import Menu
 from tests.gui.meeting.conftest import Meeting
 from tests.support.fake_engine import DEVICES, people
@@ -377,3 +378,31 @@ def test_the_settings_are_asked_for_in_the_more_menu(meeting: Meeting) -> None:
     meeting.choose("actionSettings")
 
     assert asked == [True]
+
+
+def test_read_from_the_right_a_menu_stays_in_the_window_and_tabs_keep_their_words(
+    make_meeting: MakeMeeting,
+) -> None:
+    meeting = make_meeting(3)
+    meeting.page.open_panel("people")
+    tab = meeting.find("panelTabPeople")
+
+    def ink_px() -> int:
+        picture, plate = tab.grab().toImage(), color("surface3").lightness()
+        return sum(
+            picture.pixelColor(x, y).lightness() > plate + 60
+            for x in range(picture.width())
+            for y in range(picture.height())
+        )
+
+    from_the_left = ink_px()
+    meeting.page.setLayoutDirection(Qt.LayoutDirection.RightToLeft)
+    QApplication.processEvents()
+    assert abs(ink_px() - from_the_left) < from_the_left / 8
+
+    meeting.click("controlMicMenu")
+    menu = meeting.find("deviceMenu")
+    window = meeting.page.window().frameGeometry()
+    assert window.left() <= menu.geometry().left()
+    assert menu.geometry().right() <= window.right()
+    menu.close()
