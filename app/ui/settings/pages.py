@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, metadata
 
 from PySide6.QtCore import QUrl, qVersion
-from PySide6.QtGui import QDesktopServices, QIntValidator
+from PySide6.QtGui import QDesktopServices, QFocusEvent, QIntValidator
 from PySide6.QtWidgets import QFileDialog, QWidget
 
 from app.ui.identity import product_version
@@ -228,6 +228,36 @@ def _licence_of(part: str) -> str:
     return str(stated).splitlines()[0][:120]
 
 
+class _NumberField(TextField):
+    """A whole number; what lies outside `span` is marked, not saved, and gone when one leaves."""
+
+    def __init__(
+        self, name: str, value: int, span: tuple[int, int], on_number: Callable[[int], None]
+    ) -> None:
+        super().__init__()
+        self.setObjectName(name)
+        self.setFixedWidth(120)
+        self.setValidator(QIntValidator(0, 10_000_000, self))
+        self.setText(str(value))
+        self._saved = value
+        self._span = span
+        self._on_number = on_number
+        self.textEdited.connect(self._on_edited)
+
+    def _on_edited(self, text: str) -> None:
+        is_sound = text.isdigit() and self._span[0] <= int(text) <= self._span[1]
+        self.set_problem(not is_sound)
+        if is_sound:
+            self._saved = int(text)
+            self._on_number(self._saved)
+
+    def focusOutEvent(self, event: QFocusEvent) -> None:
+        """Show what holds: a number that was not taken must not be read as one that was."""
+        super().focusOutEvent(event)
+        self.setText(str(self._saved))
+        self.set_problem(False)
+
+
 def _number_field(
     name: str,
     spoken: str,
@@ -235,21 +265,8 @@ def _number_field(
     span: tuple[int, int],
     on_number: Callable[[int], None],
 ) -> TextField:
-    """A field for a whole number; what lies outside `span` is marked and not saved."""
-    field = TextField()
-    field.setObjectName(name)
+    field = _NumberField(name, value, span, on_number)
     field.setAccessibleName(spoken)
-    field.setFixedWidth(120)
-    field.setValidator(QIntValidator(0, 10_000_000, field))
-    field.setText(str(value))
-
-    def on_edited(text: str) -> None:
-        is_sound = text.isdigit() and span[0] <= int(text) <= span[1]
-        field.set_problem(not is_sound)
-        if is_sound:
-            on_number(int(text))
-
-    field.textEdited.connect(on_edited)
     return field
 
 

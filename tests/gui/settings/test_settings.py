@@ -6,12 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QFileDialog
+from PySide6.QtCore import QEvent, Qt
+from PySide6.QtGui import QFocusEvent
+from PySide6.QtWidgets import QApplication, QFileDialog
 
 from app.runtime.settings import Recent, SettingsStore
 from app.ui.settings.pages import PAGES
 from app.ui.theme import ThemeChoice, theme
+from app.ui.widgets import TextField
 from tests.gui.home.conftest import Window
 
 Open = Callable[..., Window]
@@ -73,6 +75,25 @@ def test_the_theme_can_be_chosen_and_is_kept(open_window: Open) -> None:
     assert theme.tokens.name == "light"
     assert window.desktop.settings.current.theme == "light"
     window.desktop.choose_theme(ThemeChoice.DARK)
+
+
+@pytest.mark.parametrize("wrong", ["0", ""])
+def test_a_number_that_was_not_taken_does_not_stay_in_its_field(
+    open_window: Open, wrong: str
+) -> None:
+    window = open_window()
+    open_page(window, "Files")
+    window.type_into("setFilesLimit", "250")
+    window.type_into("setFilesLimit", wrong)
+    field = window.find("setFilesLimit")
+    assert isinstance(field, TextField)
+    assert (field.text(), field.property("tone")) == (wrong, "danger")
+
+    # A window that no window system has made active moves no focus by itself.
+    QApplication.sendEvent(field, QFocusEvent(QEvent.Type.FocusOut))
+
+    assert (field.text(), field.property("tone")) == ("250", "")
+    assert window.desktop.settings.current.max_receive_mb == 250
 
 
 def test_choices_are_saved_as_they_are_made(open_window: Open, tmp_path: Path) -> None:
