@@ -258,7 +258,7 @@ class ChatDelegate(QStyledItemDelegate):
         )
         painter.restore()
         if option.state & QStyle.StateFlag.State_HasFocus:
-            ring = box.adjusted(6, 1, -6, -1)
+            ring = box.adjusted(6, 0, -6, 0)
             stroke_rounded(painter, ring, Radius.SMALL, color("accent"), 2)
 
     def editorEvent(

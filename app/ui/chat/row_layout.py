@@ -52,8 +52,8 @@ QUOTE_PX = 22
 NOTE_PX = 18
 CHIP_PX = 22
 LINE_PX = TYPE[TypeStyle.LABEL][1] + 1
-# So much above that the ring around the message that has the keyboard touches no letter.
-_ABOVE_PX = 3
+# Room for the ring around the message that has the keyboard: it touches no letter.
+_ABOVE_PX, _BELOW_PX = 2, 1
 
 SizeOf = Callable[[ChatAttachment], QSize | None]
 PictureOf = Callable[[ChatAttachment], QImage | None]
@@ -160,7 +160,7 @@ def lay_out(row: ChatRow, width_px: int, *, day: str, offline: bool, size_of: Si
     if laid.note:
         laid.note_y = y
         y += NOTE_PX
-    laid.height_px = y
+    laid.height_px = y + _BELOW_PX
     return laid
 
 
@@ -203,7 +203,7 @@ def _place_chips(laid: RowLayout, y: float, inner_px: float) -> float:
             x, top = float(TEXT_LEFT_PX), top + CHIP_PX + 4
         laid.chips.append((reaction.glyph, QRectF(x, top, width, CHIP_PX)))
         x += width + 4
-    return top + CHIP_PX + 3
+    return top + CHIP_PX + 2
 
 
 def _lay_out_text(row: ChatRow, width_px: float) -> tuple[QTextLayout | None, list[Link], float]:

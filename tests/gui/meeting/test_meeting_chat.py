@@ -203,7 +203,9 @@ def painted_row(chat: Meeting, number: int, state: QStyle.StateFlag) -> QImage:
 
 @pytest.mark.parametrize("number", [0, 1, 2])
 def test_the_ring_around_a_message_crosses_none_of_its_letters(chat: Meeting, number: int) -> None:
-    chat.post(line("1", "first"), line("2", "The plan: Åby, Éva\nquietly"), line("3", "jumpy gap"))
+    chat.post(
+        line("1", "to all, again"), line("2", "The plan: Åby, Éva\nquietly"), line("3", "jumpy gap")
+    )
     plain = painted_row(chat, number, QStyle.StateFlag.State_Enabled)
     ringed = painted_row(chat, number, QStyle.StateFlag.State_HasFocus)
 
