@@ -18,6 +18,7 @@ from structlog.testing import capture_logs
 
 from app.protocol.token import VideoGrant, issue_token, verify_claims
 from app.server.api import webhook_delivery
+from app.server.api.webhook_delivery import MAX_CONNECTIONS
 from app.server.config import ServerConfig
 from app.server.room.moving import move_participant
 from app.server.service import SfuService
@@ -42,12 +43,12 @@ async def receiving(handler: Handler) -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def reporting_to(url: str, **options: Any) -> AsyncIterator[SfuService]:
+    settings: dict[str, Any] = {"webhooks": (f"{url}/hook",), **options}
     config = ServerConfig(
         keys={KEY: SECRET, "second": "another-secret-of-32-characters!"},
         port=0,
         rtc_port=0,
-        webhooks=(f"{url}/hook",),
-        **options,
+        **settings,
     )
     service = SfuService(config)
     await service.start()
@@ -302,6 +303,36 @@ async def test_one_room_never_blocks_another(hurry: None) -> None:
                     await client.send(leave=rtc.LeaveRequest())
             await eventually(lambda: "free" in told)
     assert told == {"free"}
+
+
+async def test_a_receiver_that_hangs_keeps_nothing_from_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(webhook_delivery, "ATTEMPT_TIMEOUT_S", 3_600.0)
+    waiting, told = 0, set()
+
+    async def hang(_request: web.Request) -> web.Response:
+        nonlocal waiting
+        waiting += 1
+        await asyncio.sleep(3600)
+        raise AssertionError
+
+    async def receive(request: web.Request) -> web.Response:
+        told.add(json.loads(await request.read())["room"]["name"])
+        return web.Response()
+
+    with capture_logs():
+        async with receiving(hang) as bad, receiving(receive) as good:
+            options = {"webhooks": (f"{bad}/hook", f"{good}/hook")}
+            async with reporting_to(bad, **options) as service:
+                names = {f"room-{number}" for number in range(MAX_CONNECTIONS)}
+                for name in names:
+                    service.rooms.get_or_create(name)
+                await eventually(lambda: waiting == MAX_CONNECTIONS)
+                told.clear()
+                for name in names:
+                    service.rooms.close_room(name, 5)
+                await eventually(lambda: told >= names)
 
 
 async def test_only_wanted_events_are_sent_and_the_chosen_key_signs() -> None:

@@ -32,6 +32,8 @@ MAX_AGE_S = 30.0
 # Of all queues together: a report of somebody's metadata may be half a megabyte.
 MAX_QUEUED_BYTES = 32 * 1024 * 1024
 TOKEN_TTL_S = 300
+# To each receiver: one that hangs takes none from the others.
+MAX_CONNECTIONS = 100
 
 
 @dataclass
@@ -153,7 +155,8 @@ class Delivery:
         """Try once; return status (see `retry_wait_s`), `Retry-After`, and the error's name."""
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                timeout=aiohttp.ClientTimeout(total=ATTEMPT_TIMEOUT_S)
+                connector=aiohttp.TCPConnector(limit=0, limit_per_host=MAX_CONNECTIONS),
+                timeout=aiohttp.ClientTimeout(total=ATTEMPT_TIMEOUT_S),
             )
         headers = {"Content-Type": "application/webhook+json", "Authorization": self._sign(body)}
         try:
