@@ -19,8 +19,8 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from app.engine.chat import MAX_ATTACHMENTS, MAX_TEXT_CHARS, as_ms, is_id
-from app.engine.chat_book import Entry, Key
+from app.engine.chat import GLYPHS, MAX_ATTACHMENTS, MAX_TEXT_CHARS, as_ms, is_id
+from app.engine.chat_book import MAX_REACTIONS, Entry, Key
 from app.engine.events import AttachmentState, ChatAttachment
 from app.protocol.errors import ProtocolError
 
@@ -44,7 +44,11 @@ def pack(entries: Iterable[Entry], deleted: Iterable[Key]) -> str:
     for entry in reversed(list(entries)):
         if entry.to or entry.deleted or entry.growing:
             continue
-        chars += len(entry.text)
+        chars += len(entry.text) + sum(
+            len(identity) + len(name)
+            for people in entry.reactions.values()
+            for identity, name in people.items()
+        )
         if len(chosen) >= MAX_HANDED_LINES or chars > MAX_HANDED_CHARS:
             break
         chosen.append(_record(entry))
@@ -71,6 +75,8 @@ def _record(entry: Entry) -> dict[str, object]:
         record["reply"] = entry.reply_to
     if entry.attachments:
         record["files"] = [[a.id, a.name, a.size_bytes] for a in entry.attachments.values()]
+    if entry.reactions:
+        record["reactions"] = {g: list(people.items()) for g, people in entry.reactions.items()}
     return record
 
 
@@ -127,7 +133,21 @@ def _entry(raw: object) -> Entry | None:
         is_old=True,
         told_by=told_by[:_MAX_NAME_CHARS] if isinstance(told_by, str) else "",
         attachments={each.id: each for each in attachments},
+        reactions=_reactions(raw.get("reactions")),
     )
+
+
+def _reactions(raw: object) -> dict[str, dict[str, str]]:
+    read: dict[str, dict[str, str]] = {}
+    for glyph, listed in raw.items() if isinstance(raw, dict) else ():
+        people = {
+            each[0]: each[1][:_MAX_NAME_CHARS]
+            for each in (listed if isinstance(listed, list) else [])[:MAX_REACTIONS]
+            if isinstance(each, list) and len(each) == 2 and all(isinstance(x, str) for x in each)
+        }
+        if glyph in GLYPHS and people:
+            read[glyph] = people
+    return read
 
 
 def vouched(
@@ -135,11 +155,13 @@ def vouched(
 ) -> tuple[list[Entry], list[Key]]:
     """Return what is believed of a pack: a guest vouches for its own lines only.
 
-    What a guest tells of others is marked; that others deleted a line is not believed of it.
+    What a guest tells of others is marked; that others deleted a line, or what they thought of it,
+    is not believed of it.
     """
     if is_host:
         return lines, deleted
     for entry in lines:
+        entry.reactions = {}
         if entry.identity != keeper:
             entry.told_by = name
     return lines, [key for key in deleted if key[0] == keeper]

@@ -207,6 +207,23 @@ async def test_who_comes_late_reads_what_was_said_and_what_was_deleted_is_not(ch
     assert [e.text for e in late.all(ChatReceived)] == ["now"]
 
 
+async def test_who_comes_late_sees_what_others_thought_and_can_think_so_too(chat: Chat) -> None:
+    line_id = await chat.guest.engine.send_chat("cake")
+    await line(chat.host, "cake")
+    await chat.host.engine.react_to_chat(chat.guest_identity, line_id, "heart", True)
+    await chat.guest.wait(ChatReceived, lambda e: bool(e.reactions))
+    async with attending(chat.folder / "late", 2) as late:
+        await join(late, chat.room, "Di")
+        history = await late.wait(ChatHistoryReceived)
+        await late.engine.react_to_chat(chat.guest_identity, line_id, "heart", True)
+        both = await chat.guest.wait(
+            ChatReceived, lambda e: bool(e.reactions) and len(e.reactions[0].names) == 2
+        )
+
+    assert [(r.glyph, r.names) for r in history.lines[0].reactions] == [("heart", ("Ada",))]
+    assert both.reactions[0].names == ("Ada", "Di")
+
+
 async def test_who_comes_back_finds_the_own_lines_again(chat: Chat) -> None:
     line_id = await chat.guest.engine.send_chat("before")
     await line(chat.host, "before")

@@ -22,6 +22,7 @@ from app.engine.chat_history import (
     pack,
     request_from,
     unpack,
+    vouched,
 )
 from app.engine.events import AttachmentState, ChatAttachment
 from app.protocol.errors import ProtocolError
@@ -76,12 +77,14 @@ def test_what_belongs_to_a_line_comes_along() -> None:
     line = entry(1)
     line.edited, line.reply_to, line.told_by = True, "m0", "Kai"
     line.broken = True
+    line.reactions = {"heart": {"kai": "Kai", "bo": "Bo"}}
     line.attachments["p"] = ChatAttachment("p", "plan.png", 7, AttachmentState.HERE)
 
     (read,), _ = unpack(pack([line], []))
 
     assert (read.edited, read.reply_to, read.is_old) == (True, "m0", True)
     assert (read.told_by, read.broken) == ("Kai", True)
+    assert read.reactions == {"heart": {"kai": "Kai", "bo": "Bo"}}
     assert read.attachments == {"p": ChatAttachment("p", "plan.png", 7, AttachmentState.MISSED)}
 
 
@@ -130,6 +133,46 @@ def test_an_answer_that_makes_no_sense_is_refused(answer: str) -> None:
 
 def packed_json(raw: object) -> str:
     return base64.b64encode(zlib.compress(json.dumps(raw).encode())).decode()
+
+
+@pytest.mark.parametrize(
+    "reactions",
+    [
+        7,
+        ["heart"],
+        {"heart": 7},
+        {"heart": [["kai"], [1, "Kai"], "xy", ["kai", None]]},
+        {"<b>": [["kai", "Kai"]]},
+        {"heart": []},
+    ],
+)
+def test_a_reaction_that_is_none_is_left_out(reactions: object) -> None:
+    line = {"id": "m1", "who": "ada", "text": "hi", "reactions": reactions}
+
+    (read,), _ = unpack(packed_json({"lines": [line], "deleted": []}))
+
+    assert read.reactions == {}
+
+
+def test_what_others_thought_is_believed_of_a_host_only() -> None:
+    def told(*, is_host: bool) -> dict[str, dict[str, str]]:
+        line = entry(1)
+        line.reactions = {"heart": {"kai": "Kai"}}
+        (read,), _ = vouched([line], [], keeper="ada", name="Ada", is_host=is_host)
+        return read.reactions
+
+    assert told(is_host=True) == {"heart": {"kai": "Kai"}}
+    assert told(is_host=False) == {}
+
+
+def test_reactions_count_towards_what_is_handed_on() -> None:
+    many = [entry(n) for n in range(200)]
+    for line in many:
+        line.reactions = {"star": {f"p{n}": "x" * 256 for n in range(200)}}
+
+    lines, _ = unpack(pack(many, []))
+
+    assert 0 < len(lines) < 10
 
 
 def test_a_bomb_is_refused() -> None:
