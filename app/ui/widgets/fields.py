@@ -32,6 +32,9 @@ from app.ui.theme import (
 from app.ui.widgets.floating import Floating
 from app.ui.widgets.focus import note_focus, note_key, shows_focus
 
+# The style sheet's padding and border, and what Qt leaves before the first letter.
+_TEXT_LEFT_PX = 15
+
 
 class TextField(QLineEdit):
     """A line edit with an optional icon in front; `large` is 48 px high, `small` 36, else 40."""
@@ -80,7 +83,13 @@ class TextField(QLineEdit):
             paint_icon(painter, mirrored(self, box), self._icon_name, color("text2"))
         if self.isReadOnly() and not self.hasFocus() and self._is_cut():
             painter = QPainter(self)
-            end = QRectF(self.width() - 30, 4, 26, self.height() - 8)
+            metrics = self.fontMetrics()
+            whole = metrics.elidedText(
+                self.text(), Qt.TextElideMode.ElideRight, self.width() - _TEXT_LEFT_PX - 14
+            )[:-1]
+            # From the last letter that is whole: half a letter would look like another one.
+            left = _TEXT_LEFT_PX + metrics.horizontalAdvance(whole)
+            end = QRectF(left, 4, self.width() - 4 - left, self.height() - 8)
             painter.fillRect(end, color("surface2"))
             painter.setPen(color("text1"))
             painter.drawText(end, Qt.AlignmentFlag.AlignVCenter, "\u2026")
