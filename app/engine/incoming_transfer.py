@@ -369,7 +369,9 @@ class IncomingTransfer:
         self._still()
         self._answered.set()
         self._stream = None
-        kept = await asyncio.to_thread(self._stop_saving, keep and reason is not Reason.TOO_LARGE)
+        # What is damaged is so somewhere before its end: there is nothing to go on from.
+        keep = keep and reason not in (Reason.TOO_LARGE, Reason.DAMAGED)
+        kept = await asyncio.to_thread(self._stop_saving, keep)
         self.record.resumable = kept and self.is_lanai
         self._teller.turn(self.record, TransferState.FAILED, reason)
         if tell and self.is_lanai:

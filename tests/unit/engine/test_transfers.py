@@ -257,6 +257,13 @@ async def test_a_file_that_is_damaged_on_the_way_is_deleted_and_said_on_both_sid
 
     assert (saved.error, sent.error) == (Reason.DAMAGED, Reason.DAMAGED)
     assert bo.files() == []
+    # Nothing is left to go on from, so what comes next is the whole file.
+    assert not saved.resumable
+    ada.forget()
+    bo.forget()
+    await ada.transfers.retry(sent.id)
+    assert (await bo.ended()).sha256 == (await ada.ended()).sha256 == DIGEST
+    assert bo.files() == ["picture.png"]
 
 
 class _FullDisk:
