@@ -264,8 +264,8 @@ async def test_a_call_from_the_server_runs_the_handler_once(
     assert await call("count") == "1"
     refusals = {
         ("none", 0): ("invalid_argument", 400),
-        ("refuse", 0): ("unknown", 500),
-        ("fail", 0): ("unknown", 500),
+        ("refuse", 0): ("internal", 500),
+        ("fail", 0): ("internal", 500),
         # Longer than the reference's three attempts of three seconds would take to repeat.
         ("slow", 4_000): ("canceled", 408),
     }
@@ -273,6 +273,8 @@ async def test_a_call_from_the_server_runs_the_handler_once(
         with pytest.raises(api.TwirpError) as caught:
             await call(method, timeout_ms=timeout_ms)
         assert (caught.value.code, caught.value.status) == (code, status), method
+        if method == "refuse":
+            assert caught.value.message == "RpcError 7: nope: why"
     assert await call("count") == "2"
     assert (await alice.call("me"))["slow_calls"] == 1
     for destination, code in (("", "invalid_argument"), ("zoe", "not_found")):

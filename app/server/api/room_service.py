@@ -275,7 +275,7 @@ class RoomService:
                 response_timeout_s=request.response_timeout_ms / 1000,
             )
         except CallFailed as failure:
-            code = _CALL_CODES.get(failure.code, "unknown")
+            code = _CALL_CODES.get(failure.code, "internal")
             raise TwirpError(code, f"RpcError {failure.code}: {failure.message}") from failure
         return messages.PerformRpcResponse(payload=payload)
 

@@ -34,10 +34,10 @@ SEND_FAILED = 1505
 class CallFailed(Exception):  # noqa: N818 - an answer, not a fault
     """The call came to nothing; `code` is of LiveKit's RPC errors, or the handler's own."""
 
-    def __init__(self, code: int, message: str) -> None:
+    def __init__(self, code: int, message: str, data: str = "") -> None:
         super().__init__(message)
         self.code = code
-        self.message = message
+        self.message = f"{message}: {data}" if data else message
 
 
 @dataclass
@@ -127,7 +127,7 @@ class ServerCalls:
             return True
         if packet.rpc_response.WhichOneof("value") == "error":
             error = packet.rpc_response.error
-            _fail(call, CallFailed(error.code, error.message))
+            _fail(call, CallFailed(error.code, error.message, error.data))
         else:
             call.response.set_result(packet.rpc_response.payload)
         return True
