@@ -10,15 +10,13 @@ from dataclasses import dataclass
 
 from PySide6.QtCore import QPoint, QRect, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import (
-    QFocusEvent,
     QFont,
     QFontMetricsF,
-    QKeyEvent,
     QPainter,
     QPaintEvent,
     QResizeEvent,
 )
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QStyle, QToolButton, QWidget
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QStyle, QWidget
 
 from app.ui.theme import (
     Radius,
@@ -31,8 +29,8 @@ from app.ui.theme import (
     paint_icon,
     stroke_rounded,
 )
-from app.ui.widgets import ControlButton, Hairline, LevelBar, Menu, pressed_by_enter
-from app.ui.widgets.focus import note_focus, note_key, shows_focus
+from app.ui.widgets import ControlButton, Hairline, LevelBar, Menu, ToolButton
+from app.ui.widgets.focus import shows_focus
 
 HEIGHT_PX = 76
 COMPACT_HEIGHT_PX = 60
@@ -67,7 +65,7 @@ CAMERA = MediaLook(
 )
 
 
-class ArrowButton(QToolButton):
+class ArrowButton(ToolButton):
     """The narrow half of a pair: opens the menu of devices."""
 
     def __init__(self, name: str, parent: QWidget) -> None:
@@ -79,17 +77,6 @@ class ArrowButton(QToolButton):
         self.setToolTip(name)
         self.token = "text2"
         self.danger = False
-
-    def focusInEvent(self, event: QFocusEvent) -> None:
-        """Remember whether it was pressed with the mouse."""
-        super().focusInEvent(event)
-        note_focus(self, event)
-
-    def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Enter presses, as Space does."""
-        note_key(self)
-        if not pressed_by_enter(self, event):
-            super().keyPressEvent(event)
 
     def paintEvent(self, _event: QPaintEvent) -> None:
         """Paint the caret, and a plate of its own when it belongs to Leave."""
@@ -278,7 +265,7 @@ def paint_badge(painter: QPainter, x: float, y: float, text: str) -> None:
     painter.drawText(box, Qt.AlignmentFlag.AlignCenter, text)
 
 
-class LeaveButton(QToolButton):
+class LeaveButton(ToolButton):
     """The red one: 48 px high, always at the end of the bar."""
 
     def __init__(self, parent: QWidget) -> None:
@@ -300,17 +287,6 @@ class LeaveButton(QToolButton):
     def sizeHint(self) -> QSize:
         """Fixed."""
         return QSize(100, 48)
-
-    def focusInEvent(self, event: QFocusEvent) -> None:
-        """Remember whether it was pressed with the mouse."""
-        super().focusInEvent(event)
-        note_focus(self, event)
-
-    def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Enter presses, as Space does."""
-        note_key(self)
-        if not pressed_by_enter(self, event):
-            super().keyPressEvent(event)
 
     def paintEvent(self, _event: QPaintEvent) -> None:
         """Paint plate, icon and word."""

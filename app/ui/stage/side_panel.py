@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QFocusEvent, QFontMetricsF, QKeyEvent, QPainter, QPaintEvent
+from PySide6.QtGui import QFontMetricsF, QKeyEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import (
     QFrame,
     QHBoxLayout,
     QStackedWidget,
     QStyle,
-    QToolButton,
     QVBoxLayout,
     QWidget,
 )
@@ -25,13 +24,13 @@ from app.ui.theme import (
     paint_icon,
     stroke_rounded,
 )
-from app.ui.widgets import Hairline, IconButton, pressed_by_enter
-from app.ui.widgets.focus import note_focus, note_key, shows_focus
+from app.ui.widgets import Hairline, IconButton, ToolButton
+from app.ui.widgets.focus import shows_focus
 
 WIDTH_PX = 344
 
 
-class PanelTab(QToolButton):
+class PanelTab(ToolButton):
     """Icon, word, and a number: quiet (people) or as a badge (unread, running)."""
 
     def __init__(self, icon: str, text: str, name: str, parent: QWidget) -> None:
@@ -74,17 +73,6 @@ class PanelTab(QToolButton):
     def minimumSizeHint(self) -> QSize:
         """Never squeezed."""
         return self.sizeHint()
-
-    def focusInEvent(self, event: QFocusEvent) -> None:
-        """Remember whether it was pressed with the mouse."""
-        super().focusInEvent(event)
-        note_focus(self, event)
-
-    def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Enter presses, as Space does."""
-        note_key(self)
-        if not pressed_by_enter(self, event):
-            super().keyPressEvent(event)
 
     def paintEvent(self, _event: QPaintEvent) -> None:
         """Paint the tab."""

@@ -7,7 +7,8 @@ All of them follow a theme change by themselves. What there is:
   `IconLabel(icon, px, token)`, `IconPlate(icon, px, tone=, round_=)`, `Hairline(vertical=)`.
 - buttons: `Button(text, icon, tone=, size=)` (tones primary, soft, outline, danger, ghost, link;
   sizes small, large), `IconButton(icon, name, side_px=, icon_px=)`, `ControlButton(icon, text)`
-  with `set_state(icon, text, tone)` and `set_compact(bool)`.
+  with `set_state(icon, text, tone)` and `set_compact(bool)`; `ToolButton` for those that paint
+  themselves.
 - fields: `TextField(placeholder, icon, large=)`, `ComboBox(icon)`, `Switch(name)`.
 - meters: `SegmentMeter`, `LevelBar` (3x36), `ProgressBar` (6 px, `set_fraction`), `Spinner(px)`.
 - avatars: `Avatar(name, px)`, `AvatarRow`.
@@ -22,7 +23,13 @@ All of them follow a theme change by themselves. What there is:
 """
 
 from app.ui.widgets.avatars import Avatar, AvatarRow
-from app.ui.widgets.buttons import Button, ControlButton, IconButton, pressed_by_enter
+from app.ui.widgets.buttons import (
+    Button,
+    ControlButton,
+    IconButton,
+    ToolButton,
+    pressed_by_enter,
+)
 from app.ui.widgets.cards import Card, EmptyState, Inset
 from app.ui.widgets.dialogs import Dialog, ask
 from app.ui.widgets.fields import ComboBox, Switch, TextField
@@ -62,6 +69,7 @@ __all__ = [
     "TextLabel",
     "Toast",
     "ToastArea",
+    "ToolButton",
     "app_icon",
     "ask",
     "popup_beside",

@@ -32,6 +32,21 @@ def pressed_by_enter(button: QAbstractButton, event: QKeyEvent) -> bool:
     return True
 
 
+class ToolButton(QToolButton):
+    """Enter presses it, as Space does; `focus.shows_focus` says when to paint its ring."""
+
+    def focusInEvent(self, event: QFocusEvent) -> None:
+        """Remember whether it was pressed with the mouse."""
+        super().focusInEvent(event)
+        note_focus(self, event)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Enter presses, as Space does."""
+        note_key(self)
+        if not pressed_by_enter(self, event):
+            super().keyPressEvent(event)
+
+
 class Button(QPushButton):
     """A push button; `tone`: primary, soft, outline, danger, danger_soft, ghost, link or ""
     (secondary).
@@ -97,7 +112,7 @@ class Button(QPushButton):
             self.setIcon(QIcon())
 
 
-class IconButton(QToolButton):
+class IconButton(ToolButton):
     """A square button with an icon alone; `name` is its accessible name and tooltip."""
 
     def __init__(
@@ -132,23 +147,12 @@ class IconButton(QToolButton):
         self._icon_name, self._token = icon, token or self._token
         self._refresh_icon()
 
-    def focusInEvent(self, event: QFocusEvent) -> None:
-        """Remember whether it was pressed with the mouse."""
-        super().focusInEvent(event)
-        note_focus(self, event)
-
-    def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Enter presses, as Space does."""
-        note_key(self)
-        if not pressed_by_enter(self, event):
-            super().keyPressEvent(event)
-
     def _refresh_icon(self) -> None:
         ink = color(self._token)
         self.setIcon(make_icon(self._icon_name, ink, self.iconSize().width()))
 
 
-class ControlButton(QToolButton):
+class ControlButton(ToolButton):
     """A button of the control bar: icon over label, its tone tells the state.
 
     `set_state(icon, text, tone)`: tone "" (rest), on, off, raised or problem. The label says
@@ -193,17 +197,6 @@ class ControlButton(QToolButton):
             self.setToolButtonStyle(style.ToolButtonTextUnderIcon)
             self.setFixedHeight(56)
             self.setMinimumWidth(64)
-
-    def focusInEvent(self, event: QFocusEvent) -> None:
-        """Remember whether it was pressed with the mouse."""
-        super().focusInEvent(event)
-        note_focus(self, event)
-
-    def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Enter presses, as Space does."""
-        note_key(self)
-        if not pressed_by_enter(self, event):
-            super().keyPressEvent(event)
 
     def _refresh_icon(self) -> None:
         token = {
