@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
 from app.protocol.compat import SERVER_PROTOCOL
@@ -29,10 +29,14 @@ class Tally:
     # (service, method, code); the code of a good answer is "ok".
     twirp: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     # (service, method, status family)
-    twirp_ms: dict[tuple[str, str, str], Spread] = field(default_factory=dict)
+    twirp_ms: defaultdict[tuple[str, str, str], Spread] = field(
+        default_factory=lambda: defaultdict(lambda: Spread(_CALL_MS))
+    )
     rooms_s: Spread = field(default_factory=lambda: Spread(_ROOM_S))
     # By the client's protocol.
-    sessions_ms: dict[str, Spread] = field(default_factory=dict)
+    sessions_ms: defaultdict[str, Spread] = field(
+        default_factory=lambda: defaultdict(lambda: Spread(_SESSION_MS))
+    )
     nacks_received: int = 0
     plis_sent: int = 0
     joined: int = 0
@@ -49,17 +53,9 @@ class Tally:
 
     def note_call(self, service: str, method: str, status: str, took_s: float) -> None:
         """A call of the server API was answered."""
-        key = (service, method, status)
-        spread = self.twirp_ms.get(key)
-        if spread is None:
-            spread = self.twirp_ms[key] = Spread(_CALL_MS)
-        spread.note(took_s * 1000)
+        self.twirp_ms[service, method, status].note(took_s * 1000)
 
     def note_session(self, protocol: int, took_ms: float) -> None:
         """A session is over whose connection had come up."""
         # What a client says of itself is not to become any number of series.
-        key = str(min(max(protocol, 0), SERVER_PROTOCOL))
-        spread = self.sessions_ms.get(key)
-        if spread is None:
-            spread = self.sessions_ms[key] = Spread(_SESSION_MS)
-        spread.note(took_ms)
+        self.sessions_ms[str(min(max(protocol, 0), SERVER_PROTOCOL))].note(took_ms)

@@ -233,7 +233,7 @@ class Outbound:
             chunk = self._outstanding[number]
             if chunk.is_acked or chunk.is_lost or chunk.message.is_abandoned:
                 continue
-            if chunk.resends and highest < chunk.followed_by:
+            if highest < chunk.followed_by:
                 continue
             chunk.reports += 1
             if chunk.reports >= LOSS_REPORTS:

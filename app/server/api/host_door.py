@@ -108,11 +108,9 @@ class HostDoor:
             raise DoorRefusal(400, "malformed")
         room = self._gates.room_of(gate)
         identity = request.match_info["identity"]
-        person = room.by_identity(identity) if room is not None else None
-        away = self._gates.roll.find_away(gate, identity) if person is None else None
-        if person is None and away is None:
+        current = self._gates.role_of(gate, identity)
+        if current is None:
             raise DoorRefusal(404, "not_found")
-        current = role_of(person.claims) if person is not None else away.role if away else ""
         if "host" in (role, current) and role_of(claims) != "host":
             raise DoorRefusal(403, "denied")
         here = room.participants.values() if room is not None else ()

@@ -209,6 +209,15 @@ class Gates:
             loop = asyncio.get_running_loop()
             self._sweeps[gate.name] = loop.call_at(deadline_s, self._sweep, gate)
 
+    def role_of(self, gate: Gate, identity: str) -> str | None:
+        """The role of somebody who is here or has one, None when nobody such is known."""
+        room = self.room_of(gate)
+        participant = room.by_identity(identity) if room is not None else None
+        if participant is not None:
+            return role_of(participant.claims)
+        helper = self.roll.find_away(gate, identity)
+        return helper.role if helper is not None else None
+
     def set_role(self, gate: Gate, identity: str, role: str) -> bool:
         """Give somebody another role who is here or has one; False when nobody such is known."""
         room = self.room_of(gate)

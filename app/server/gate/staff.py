@@ -48,10 +48,6 @@ class Staff:
             self._helpers.popitem(last=False)
         return True
 
-    def find(self, identity: str) -> Helper | None:
-        """Return what is known of somebody."""
-        return self._helpers.get(identity)
-
     def away(self, here: Collection[str], *, now_s: float) -> list[Helper]:
         """Those who are not among `here`."""
         return [
